@@ -1,7 +1,7 @@
 """The one way in for sound: any container a browser or a phone makes, as 16 kHz mono PCM.
 
-Controller and embedded engine both decode here. Bytes from strangers are bounded while they are decoded, never
-after: headers may lie about length, rate and channels, so samples are counted as they come.
+Controller and embedded engine both decode here. Bytes from strangers are bounded while they are decoded,
+never after: headers may lie about length, rate and channels, so samples are counted as they come.
 
     decoder = Decoder()                    # decodes in a child process that may die
     pcm = await decoder.decode(data)       # int16, 16,000 samples a second
@@ -98,10 +98,10 @@ def seconds(pcm: Pcm) -> float:
 
 
 class Decoder:
-    """Decodes strangers' files in child processes: a file that crashes or hangs FFmpeg costs only its own clip.
+    """Decodes strangers' files in child processes: one that crashes or hangs FFmpeg costs only its own clip.
 
-    Plain 16 kHz WAV needs no codec and stays in this process. A child starts with the first clip that needs it
-    (`warm_up` starts one early), holds one clip at a time, and ends when this process does, however it ends.
+    Plain 16 kHz WAV needs no codec and stays in this process. A child starts with the first clip that needs
+    it (`warm_up` starts one early), holds one clip at a time, and ends with this process, however that ends.
     """
 
     def __init__(self, workers: int = 1, time_limit_s: float = 10.0) -> None:

@@ -13,8 +13,20 @@ _PCM = 0x0001
 _EXTENSIBLE = 0xFFFE
 _PCM_SUBFORMAT = bytes.fromhex("0100000000001000800000aa00389b71")
 _UNKNOWN_SIZE = 0x7FFF_0000  # recorders that cannot seek back write 0, 0xFFFFFFFF or something near 2 GiB
-_TOLERATED_LOSS = 4_096  # bytes: writers round sizes, and nobody misses a hundredth of a second
-_ISO_TOP_LEVEL = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"moof", b"sidx", b"styp", b"mfra"}
+_TOLERATED_LOSS = 4_096  # bytes: writers round sizes, and nobody misses an eighth of a second
+_ISO_TOP_LEVEL = {
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"uuid",
+    b"moof",
+    b"sidx",
+    b"styp",
+    b"mfra",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,8 @@ def _read_format(chunk: bytes) -> tuple[int, int, int, int] | None:
 def is_truncated(data: bytes) -> bool:
     """Say whether the headers promise clearly more than the file holds (WAV, MP4 and M4A).
 
-    A FLAC tells by its sample count, while decoding. MP3, Ogg, AAC and WebM play as far as they go. A file that is nothing but a header is not truncated but empty, which decoding finds.
+    A FLAC tells by its sample count, while decoding. MP3, Ogg, AAC and WebM play as far as they go. A file
+    that is nothing but a header is not truncated but empty, which decoding finds.
     """
     wav = read_wav_header(data)
     if wav is not None:
@@ -83,7 +96,7 @@ def is_truncated(data: bytes) -> bool:
 
 
 def _iso_is_truncated(data: bytes) -> bool:
-    """Walk the top-level boxes of an MP4: one that reaches past the end, or samples without an index, is a cut."""
+    """Walk an MP4's top-level boxes: one that reaches past the end, or samples without an index, is a cut."""
     if data[4:8] != b"ftyp":
         return False
     at, names = 0, set()

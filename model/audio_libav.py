@@ -1,7 +1,8 @@
 """Decode any container by FFmpeg's libraries (PyAV), packet by packet, with the limits applied on the way.
 
-A 2 MB FLAC can hold three hours: decoding stops at the sample that is one too many. Stereo is averaged here, since
-FFmpeg's own downmix adds 3 dB and clips; frames are packed (`flt`), since PyAV dies on planar ones of 8 channels.
+A 2 MB FLAC can hold three hours: decoding stops at the sample that is one too many. Stereo is averaged here,
+since FFmpeg's own downmix adds 3 dB and clips; frames are packed (`flt`), since PyAV dies on planar ones of 8
+channels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from model.audio_limits import FULL_SCALE, SAMPLE_RATE, AudioError, Limits, Pcm, truncated
 
-# Containers that hold sound and cannot point anywhere else. Playlists (m3u8, ffconcat, sdp, dash) are not among them.
+# Containers that hold sound and cannot point anywhere else: no playlists (m3u8, ffconcat, sdp, dash).
 _FORMATS = "wav,mp3,flac,ogg,matroska,webm,mov,mp4,aac,aiff,amr,caf,w64,au"
 _MAGIC = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"FORM", b"#!AMR", b"caff", b".snd")
 _MAX_BAD_PACKETS = 50  # a damaged file is heard as far as it goes, but not searched for ever
@@ -30,7 +31,9 @@ def decode_container(data: bytes, limits: Limits) -> Pcm:
     except AudioError:
         raise
     except MemoryError:
-        raise AudioError("audio_unreadable", "The file needs too much memory to open. Send it as MP3 or WAV.") from None
+        raise AudioError(
+            "audio_unreadable", "The file needs too much memory to open. Send it as MP3 or WAV."
+        ) from None
     except Exception as error:  # PyAV raises ValueError, IndexError, EOFError, OSError and more on bad files
         raise _unreadable(data) from error
 
@@ -47,17 +50,21 @@ def _unreadable(data: bytes) -> AudioError:
 def _damaged() -> AudioError:
     return AudioError(
         "audio_unreadable",
-        "The file is damaged and cannot be read as sound. Record again, or export it anew as WAV, MP3 or M4A.",
+        "The file is damaged and cannot be read as sound. Record again, or export it as WAV, MP3 or M4A.",
     )
 
 
 def _decode_stream(container: Any, limits: Limits) -> Pcm:
     if not container.streams.audio:
-        raise AudioError("audio_not_audio", "The file holds no sound, only pictures or text. Send a recording.")
+        raise AudioError(
+            "audio_not_audio", "The file holds no sound, only pictures or text. Send a recording."
+        )
     stream = container.streams.audio[0]
     codec = stream.codec_context
     if codec is None:
-        raise AudioError("audio_unreadable", "The sound is in a format unknown here. Send WAV, MP3, M4A or FLAC.")
+        raise AudioError(
+            "audio_unreadable", "The sound is in a format unknown here. Send WAV, MP3, M4A or FLAC."
+        )
     if codec.channels or codec.sample_rate:  # both 0 when only the first frame will tell
         limits.check_stream(codec.channels, codec.sample_rate)
 
@@ -96,7 +103,7 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _resampled(frames: Iterator[Any], limits: Limits) -> Iterator[Pcm]:
-    """Yield mono blocks of about a second at 16 kHz, through a new resampler whenever the stream changes shape."""
+    """Yield mono blocks of about a second at 16 kHz, with a new resampler when the stream changes shape."""
     resampler = None
     shape: tuple[str, int, str] | None = None
     for frame in frames:
@@ -121,7 +128,8 @@ def _mono(frame: Any) -> Pcm:
     if not np.isfinite(floats).all():
         raise AudioError(
             "audio_invalid_samples",
-            "The recording holds values that are not numbers (NaN or infinity). Export it again as 16-bit WAV.",
+            "The recording holds values that are not numbers (NaN, infinity). Export it again as 16-bit WAV.",
         )
     mono = floats.mean(axis=1) if channels > 1 else floats[:, 0]
-    return np.clip(np.rint(mono * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    pcm: Pcm = np.clip(np.rint(mono * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return pcm

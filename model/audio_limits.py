@@ -76,7 +76,8 @@ class Limits:
         if samples > self.max_samples:
             raise AudioError(
                 "audio_too_long",
-                f"The recording is longer than {self.max_seconds:g} seconds. Cut it, and send one part at a time.",
+                f"The recording is longer than {self.max_seconds:g} seconds. "
+                "Cut it, and send one part at a time.",
             )
 
     def check_pcm(self, pcm: Pcm) -> None:
@@ -87,13 +88,14 @@ class Limits:
         if pcm.size < self.min_samples:
             raise AudioError(
                 "audio_too_short",
-                f"The recording lasts {pcm.size / SAMPLE_RATE:.2f} seconds; at least {self.min_seconds:g} are needed. "
-                "Record again and speak a little longer.",
+                f"The recording lasts {pcm.size / SAMPLE_RATE:.2f} seconds; at least {self.min_seconds:g} "
+                "are needed. Record again and speak a little longer.",
             )
         if max(int(pcm.max()), -int(pcm.min())) < SILENCE_PEAK:
             raise AudioError(
                 "audio_silent",
-                "The recording is silent. Check that the right microphone is on and not muted, then record again.",
+                "The recording is silent. Check that the right microphone is on and not muted, "
+                "then record again.",
             )
 
 

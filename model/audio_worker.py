@@ -1,7 +1,7 @@
-"""The child process that decodes: `python -m model.audio_worker SECONDS`, clips in on stdin, PCM out on stdout.
+"""The child that decodes, `python -m model.audio_worker SECONDS`: clips in on stdin, PCM out on stdout.
 
-It may be killed at any time. It ends at the end of its input, so it cannot outlive its parent, and it limits its own
-memory and its time per clip, so that a crafted file takes neither from the rest.
+It may be killed at any time. It ends at the end of its input, so it cannot outlive its parent, and it limits
+its own memory and its time per clip, so that a crafted file takes neither from the rest.
 """
 
 from __future__ import annotations
