@@ -6,18 +6,15 @@ guessed by `letter_to_sound`. No GPL phonemiser is involved.
 """
 
 import csv
-import importlib.util
-import json
 import re
 import unicodedata
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from model.embedded.letter_to_sound import LONGEST_WORD, LetterToSound
+from model.embedded.lexicon import LexiconFile, data_folder
 from model.embedded.spoken_numbers import in_words
 
 Accent = Literal["us", "gb"]
@@ -26,17 +23,23 @@ SPELT = "*"  # in singlish.tsv: say the letters' names
 
 VOWELS = frozenset("AIOQWYaiuæɑɒɔəɛɜɪʊʌᵻ")
 PUNCTUATION = frozenset(';:,.!?—…"()“”')
-TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|[;:,.!?—…\"()“”]")  # words with inner apostrophes, or a mark
+TOKEN = re.compile(
+    r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|[;:,.!?—…\"()“”]"
+)  # words with inner apostrophes, or a mark
 FROM_OTHER_SCRIPTS = str.maketrans({"。": ".", "、": ",", "–": "—", "‘": "'", "’": "'"})
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”')]*\s+")
 
 # The word before decides how a word with two sounds is said.
-DETERMINERS = frozenset("a an the this that these those my your his her its our their no any some every".split())
+DETERMINERS = frozenset(
+    "a an the this that these those my your his her its our their no any some every".split()
+)
 VERB_AHEAD = frozenset(
     "to will can could would should may might must shall do does did don't doesn't didn't won't can't cannot i you we "
     "they who please let's".split()
 )
-PERFECT_AHEAD = frozenset("have has had having i've you've we've they've was were been is are be being".split())
+PERFECT_AHEAD = frozenset(
+    "have has had having i've you've we've they've was were been is are be being".split()
+)
 
 # American sounds to the British alphabet of the same model, for words that only our own list or the guess has.
 TO_BRITISH = (
@@ -55,39 +58,6 @@ TO_BRITISH = (
 )
 
 
-def _data_folder(package: str) -> Path:
-    """Folder of an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"The package {package} is missing; run make demo to install it.")
-    return Path(spec.origin).parent
-
-
-class LexiconFile:
-    """One of misaki's JSON lexicons as bytes and line offsets: 3.5 MB of memory, a dictionary would take 25 MB.
-
-    The files are sorted by key, one entry a line (or a nested block), which a test holds.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._bytes = path.read_bytes()
-        self._starts = array("I", (match.end() for match in re.finditer(rb'^  "', self._bytes, re.MULTILINE)))
-
-    def _key(self, start: int) -> bytes:
-        return self._bytes[start : self._bytes.index(b'": ', start)]
-
-    def get(self, word: str) -> str | dict[str, str | None] | None:
-        """The entry of exactly `word`: phonemes, or phonemes by part of speech."""
-        key = word.encode(errors="ignore")
-        index = bisect_left(self._starts, key, key=self._key)
-        if index == len(self._starts) or self._key(self._starts[index]) != key:
-            return None
-        start = self._starts[index] + len(key) + len(b'": ')
-        end = self._bytes.index(b"\n  }" if self._bytes[start : start + 1] == b"{" else b"\n", start)
-        entry = self._bytes[start:end].decode().rstrip(",")
-        return json.loads(entry + "}" if entry.startswith("{") else entry)  # type: ignore[no-any-return]
-
-
 def _british(phonemes: str) -> str:
     for pattern, replacement in TO_BRITISH:
         phonemes = re.sub(pattern, replacement, phonemes)
@@ -97,7 +67,9 @@ def _british(phonemes: str) -> str:
 def _plain_letters(word: str) -> str:
     """Accents taken off, other scripts dropped: "Café" is "Cafe", "你好" is ""."""
     decomposed = unicodedata.normalize("NFD", word)
-    return "".join(letter for letter in decomposed if letter.isascii() and (letter.isalpha() or letter == "'"))
+    return "".join(
+        letter for letter in decomposed if letter.isascii() and (letter.isalpha() or letter == "'")
+    )
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -111,9 +83,9 @@ class Phonemizer:
 
     def __init__(self, accent: Accent = "us") -> None:
         self.accent = accent
-        lexicons = _data_folder("misaki") / "data"
+        lexicons = data_folder("misaki") / "data"
         self._lexicons = [LexiconFile(lexicons / f"{accent}_{name}.json") for name in ("gold", "silver")]
-        self._guess = LetterToSound(_data_folder("g2p_en") / "checkpoint20.npz")
+        self._guess = LetterToSound(data_folder("g2p_en") / "checkpoint20.npz")
         with SINGLISH.open(encoding="utf-8") as rows:
             lines = (line for line in rows if line.strip() and not line.startswith("#"))
             self._local = {word: sounds for word, sounds in csv.reader(lines, delimiter="\t")}
@@ -131,14 +103,18 @@ class Phonemizer:
                 continue
             index = len(tokens) - len(said) - 1
             before = tokens[index - 1].lower() if index else ""
-            said.append(self._in_context(token.lower() if shouting else token, before, said[-1] if said else ""))
+            said.append(
+                self._in_context(token.lower() if shouting else token, before, said[-1] if said else "")
+            )
         return self._joined(said[::-1])
 
     @staticmethod
     def _joined(said: list[str]) -> str:
         text = " ".join(sounds for sounds in said if sounds)
         text = re.sub(r" (?=[;:,.!?…)”])|(?<=[(“]) ", "", text)
-        text = re.sub(r"([;:,.!?…—])(?:[;:,.!?…—]|\s)*(?=[;:,.!?…—])", "", text)  # the last mark of a run is kept
+        text = re.sub(
+            r"([;:,.!?…—])(?:[;:,.!?…—]|\s)*(?=[;:,.!?…—])", "", text
+        )  # the last mark of a run is kept
         text = text.strip(" ,;:—")
         return text if any(sound in VOWELS or sound.isalpha() for sound in text) else ""
 
@@ -207,7 +183,9 @@ class Phonemizer:
         if len(word) == 1:
             return self._letters(word)
         forms = dict.fromkeys((word, small, word.capitalize()))
-        return next((found for form in forms for lexicon in self._lexicons if (found := lexicon.get(form))), None)
+        return next(
+            (found for form in forms for lexicon in self._lexicons if (found := lexicon.get(form))), None
+        )
 
     def _letters(self, word: str) -> str:
         """The names of the letters, the last one stressed: "HDB"."""
@@ -236,7 +214,12 @@ class Phonemizer:
                 singular.append(word[:-2])
             if stem := self._stem(*singular):
                 return stem + self._plural(stem)
-        for ending, sounds in (("ing", "ɪŋ"), ("ed", ""), ("ly", "li"), ("er", "əɹ" if self.accent == "us" else "ə")):
+        for ending, sounds in (
+            ("ing", "ɪŋ"),
+            ("ed", ""),
+            ("ly", "li"),
+            ("er", "əɹ" if self.accent == "us" else "ə"),
+        ):
             root = word.removesuffix(ending)
             if root == word or len(root) < 2:
                 continue

@@ -1,8 +1,8 @@
 """Text to speech: Kokoro-82M (int8 ONNX, Apache-2.0) over the phonemes of `phonemes.py`, a sentence at a time.
 
-    speech = Speech.load(threads=1)
-    for pcm in speech.synthesise("Hello! One kopi, please.", "af_heart"):
-        play(pcm)  # int16, mono, 24 kHz
+speech = Speech.load(threads=1)
+for pcm in speech.synthesise("Hello! One kopi, please.", "af_heart"):
+    play(pcm)  # int16, mono, 24 kHz
 """
 
 import re
@@ -73,7 +73,9 @@ class Speech:
         Raises UnknownVoice, and ValueError for a speed outside 0.25 to 4, before the first sentence.
         """
         if voice not in self._styles:
-            raise UnknownVoice(f"There is no voice called {voice!r}. Choose one of: {', '.join(self.voices)}.")
+            raise UnknownVoice(
+                f"There is no voice called {voice!r}. Choose one of: {', '.join(self.voices)}."
+            )
         if not SLOWEST <= speed <= FASTEST:
             raise ValueError(f"The speed {speed} is out of range. Choose one from {SLOWEST} to {FASTEST}.")
         return self._spoken(text, self._styles[voice], speed, accent or ("gb" if voice[0] == "b" else "us"))

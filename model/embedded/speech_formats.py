@@ -61,7 +61,9 @@ def encode_stream(sounds: Iterable[Pcm], format_: str) -> Iterator[bytes]:
 def wav_header(data_bytes: int | None = None) -> bytes:
     """The 44 bytes before 24 kHz mono PCM16; None when the length is not known yet."""
     riff, data = (UNKNOWN_SIZE,) * 2 if data_bytes is None else (data_bytes + 36, data_bytes)
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * BYTES_PER_SAMPLE, BYTES_PER_SAMPLE, 16)
+    form = struct.pack(
+        "<4sIHHIIHH", b"fmt ", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * BYTES_PER_SAMPLE, BYTES_PER_SAMPLE, 16
+    )
     return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + form + struct.pack("<4sI", b"data", data)
 
 
@@ -98,12 +100,16 @@ def _compressed(sounds: Iterable[Pcm], codec: Codec) -> Iterator[bytes]:
     with av.open(
         outlet, "w", format=codec.container, options=codec.container_options | {"fflags": "+bitexact"}
     ) as container:
-        stream = container.add_stream(codec.encoder, rate=SAMPLE_RATE, layout="mono", format=codec.sample_format)
+        stream = container.add_stream(
+            codec.encoder, rate=SAMPLE_RATE, layout="mono", format=codec.sample_format
+        )
         if codec.bit_rate:
             stream.bit_rate = codec.bit_rate
         written = 0
         for sound in sounds:
-            frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format=codec.sample_format, layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                sound.reshape(1, -1), format=codec.sample_format, layout="mono"
+            )
             frame.sample_rate = SAMPLE_RATE
             frame.pts = written
             written += sound.size

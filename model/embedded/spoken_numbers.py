@@ -22,9 +22,7 @@ IRREGULAR_ORDINALS = {
     "nine": "ninth",
     "twelve": "twelfth",
 }
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+MONTHS = ("January February March April May June July August September October November December").split()
 CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent"), "¥": ("yen", "sen")}
 MONEY_SCALES = {"k": "thousand", "m": "million", "bn": "billion"}
 UNITS = {
@@ -124,14 +122,13 @@ def year(number: int) -> str:
 
 def plain(text: str) -> str:
     """A number as written, "1,234.5" or "08" or "1965", in words."""
-    text = text.replace(",", "")
-    whole, _, fraction = text.partition(".")
+    whole, _, fraction = text.replace(",", "").partition(".")
     if fraction:
         return f"{cardinal(int(whole or 0)) if len(whole) < 16 else digits(whole)} point {digits(fraction)}"
     if len(whole) > LARGEST_DIGITS or (len(whole) > 1 and whole.startswith("0")):
         return digits(whole)
     number = int(whole)
-    return year(number) if len(whole) == 4 and 1100 <= number < 2100 else cardinal(number)
+    return year(number) if 1100 <= number < 2100 and "," not in text else cardinal(number)
 
 
 def money(match: re.Match[str]) -> str:
@@ -195,14 +192,20 @@ RULES: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
             r"(?:\s?(?P<scale>thousand|million|billion|trillion|k|m|bn)\b)?",
             money,
         ),
-        (r"\b(?P<hour>1?\d|2[0-3])(?:[:.](?P<minute>[0-5]\d))?\s?(?P<half>[ap])\.?m\b(?:\.(?=\s+(?-i:[a-z])))?", time_of_day),
+        (
+            r"\b(?P<hour>1?\d|2[0-3])(?:[:.](?P<minute>[0-5]\d))?\s?(?P<half>[ap])\.?m\b(?:\.(?=\s+(?-i:[a-z])))?",
+            time_of_day,
+        ),
         (r"\b(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?P<half>)\b", time_of_day),
         (r"\b(\d{1,2})/(\d{1,2})/(\d{4})\b", date),
         (r"#(\d+)-(\d+)", lambda m: f"number {digits(m[1])} dash {digits(m[2])}"),
         (r"\+(\d{1,3})(?=[ -]?\d)", lambda m: f"plus {digits(m[1])},"),
         # Singapore's phone numbers are two groups of four.
         (r"(?<!\d)([3689]\d{3})[ -]?(\d{4})(?![\d,.]\d|\d)", lambda m: f"{digits(m[1])}, {digits(m[2])}"),
-        (r"\b1[- ]?800[- ](\d{3})[- ](\d{4})\b", lambda m: f"one eight hundred, {digits(m[1])}, {digits(m[2])}"),
+        (
+            r"\b1[- ]?800[- ](\d{3})[- ](\d{4})\b",
+            lambda m: f"one eight hundred, {digits(m[1])}, {digits(m[2])}",
+        ),
         (rf"\b({DIGIT_BY_DIGIT})\s+(\d{{3,}})", lambda m: f"{m[1]} {digits(m[2])}"),
         (r"\b24/7\b", lambda m: "twenty-four seven"),
         (r"\b(\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(int(m[1])) if len(m[1]) < 16 else digits(m[1])),
