@@ -1,0 +1,57 @@
+"""The controller that this server's pages talk to, and what it offers now."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import streamlit as st
+
+from ui.client import Client, new_http
+from ui.local_backend import LocalBackend
+from ui.session import session
+from ui.settings import ROOT, settings
+from ui.wire import ClientError, ModelCard
+
+MODELS_TTL_S = 2  # a model that came up or went down shows within this time
+MODEL_START_LIMIT_S = 90.0
+POLL_S = 0.5
+
+
+@st.cache_resource(show_spinner=False)
+def _local_backend() -> LocalBackend:
+    return LocalBackend(ROOT, settings().start_timeout_s)
+
+
+@st.cache_resource(show_spinner=False)
+def _http() -> httpx.Client:
+    return new_http()
+
+
+def client() -> Client:
+    """Return the client of this visit; without MERALION_BACKEND_URL it starts a controller of our own."""
+    url = settings().backend_url
+    base_url = (lambda: url) if url else _local_backend().url
+    return Client(base_url, session().visitor, _http(), local=not url)
+
+
+@st.cache_data(ttl=MODELS_TTL_S, max_entries=1, show_spinner=False)
+def _models(_client: Client) -> list[ModelCard]:
+    return _client.models()
+
+
+def chat_models() -> list[ModelCard]:
+    """Return the models that can be asked about a clip, the default one first. Raises ClientError."""
+    models = [card for card in _models(client()) if card.kind == "chat"]
+    return sorted(models, key=lambda card: not card.default)
+
+
+def wait_until_up(client: Client, model_id: str) -> None:
+    """Wait while a model is starting. Raises ClientError when that takes too long."""
+    deadline = time.monotonic() + MODEL_START_LIMIT_S
+    while any(card.id == model_id and card.state == "starting" for card in client.models()):
+        if time.monotonic() > deadline:
+            raise ClientError(
+                "The model is still starting. Wait a moment, then press Ask again.", "model_starting", retryable=True
+            )
+        time.sleep(POLL_S)

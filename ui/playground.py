@@ -1,0 +1,81 @@
+"""The Playground: choose a clip, ask about it, read the answer."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from ui.answer_view import answer_view
+from ui.connection import chat_models, client
+from ui.question import question
+from ui.session import session
+from ui.style import style
+from ui.ways_in import ways_in
+from ui.wire import ClientError, ModelCard
+
+TAGLINE = "Play a voice to an AI that listens, ask in your own words, and read its answer."
+STEPS = ("Choose or record a voice clip", "Choose what to ask", "Read the answer")
+MODEL_CHECK_S = 1.0
+NO_MODEL = "No model is set up for questions about voice clips. Please tell the host."
+
+
+def playground() -> None:
+    """Draw the page."""
+    visit = session()
+    style()
+    with st.container(key="head"):
+        title, engine = st.columns([1.1, 1], vertical_alignment="center")
+    with title:
+        st.html(f'<h1>MERaLiON Playground</h1><p class="m-tagline">{TAGLINE}</p>')
+    with engine:
+        model = _model()
+    with st.container(key="steps"):
+        columns = st.columns([1, 1.04, 1.08], gap="small")
+    for number, (column, title) in enumerate(zip(columns, STEPS, strict=True), start=1):
+        with column, st.container(key=f"step_{number}", height="stretch", gap="small"):
+            st.html(f'<h2 class="m-step"><i>{number}</i>{title}</h2>')
+            match number:
+                case 1:
+                    ways_in(visit)
+                case 2:
+                    question(visit, client(), model)
+                case _:
+                    answer_view(visit, client(), model)
+
+
+def _model() -> ModelCard | None:
+    """Show which model answers and what it is; let the visitor choose where there are several."""
+    try:
+        with st.spinner("Starting the demo…"):
+            models = chat_models()
+    except ClientError as error:
+        st.error(error.message, icon=":material/error:")
+        st.button("Try again", key="try_again", icon=":material/refresh:")
+        return None
+    if not models:
+        st.error(NO_MODEL, icon=":material/error:")
+        return None
+    chosen = models[0]
+    if len(models) > 1:
+        chosen = st.selectbox("Model", models, format_func=lambda card: card.title, key="model")
+    with st.container(key="model_card"):
+        name = "" if len(models) > 1 else f"<b>{html.escape(chosen.title)}</b> "
+        st.html(f'<p class="m-model">{name}{html.escape(chosen.sentence)}</p>')
+    if chosen.state != "up":
+        _watch(chosen)
+    return chosen
+
+
+@st.fragment(run_every=MODEL_CHECK_S)
+def _watch(model: ModelCard) -> None:
+    """Say that the model is not up yet, and look again until it is."""
+    try:
+        state = next((card.state for card in chat_models() if card.id == model.id), "down")
+    except ClientError:
+        state = "down"
+    if state == "up":
+        st.rerun()
+    starting = "The model is starting, about 10 seconds. You can already choose a clip."
+    down = "The model has stopped. It is being started again; please wait a moment."
+    st.caption(starting if state == "starting" else down)

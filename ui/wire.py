@@ -1,0 +1,168 @@
+"""What passes between the pages and the controller, as types: models, timing, and the events of an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+State = Literal["up", "starting", "down"]
+
+
+class ClientError(Exception):
+    """Something that a visitor is told about: a sentence that says what happened and what to do next."""
+
+    def __init__(self, message: str, code: str = "", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.retryable = retryable
+        self.status = 0  # of the HTTP reply, where there was one
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Whether a model can do a task, and if not, why, in one sentence."""
+
+    supported: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A row of GET /v1/models."""
+
+    id: str
+    title: str
+    sentence: str
+    state: State
+    kind: str
+    default: bool
+    licence: str
+    max_audio_seconds: float
+    capabilities: Mapping[str, Capability]
+
+    def can(self, task: str) -> Capability:
+        """Return what the model says about a task; a model that says nothing is taken to manage."""
+        return self.capabilities.get(task, Capability(supported=True))
+
+
+@dataclass(frozen=True)
+class StoredClip:
+    """A clip as the controller keeps it."""
+
+    file_id: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long each part of an answer took, in milliseconds; None where nobody measured it."""
+
+    total_ms: float | None = None
+    ttft_ms: float | None = None
+    asr_ms: float | None = None
+    queue_ms: float | None = None
+    audio_s: float | None = None
+    tokens_per_s: float | None = None
+    cache: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """More words of the transcript, from a model that listens before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Token:
+    """More words of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The answer is whole, or was cut at the token limit ("length")."""
+
+    timing: Timing = field(default_factory=Timing)
+    finish_reason: str = "stop"
+
+
+Event = Heard | Token | Done
+
+
+def model_card(row: Mapping[str, Any]) -> ModelCard:
+    """Read a row of /v1/models; a server without our extension is a chat model that is up."""
+    about = row.get("meralion") or {}
+    identifier = str(row["id"])
+    capabilities = {
+        name: Capability(bool(can.get("supported", True)), str(can.get("reason", "")))
+        for name, can in (about.get("capabilities") or {}).items()
+    }
+    return ModelCard(
+        id=identifier,
+        title=str(about.get("title") or identifier),
+        sentence=str(about.get("sentence") or ""),
+        state=about.get("state", "up"),
+        kind=str(about.get("kind", "chat")),
+        default=bool(about.get("default", False)),
+        licence=str(about.get("licence") or ""),
+        max_audio_seconds=float(about.get("max_audio_seconds") or 0),
+        capabilities=capabilities,
+    )
+
+
+def error_of(body: Any) -> ClientError | None:
+    """Read an error in OpenAI's form; None where the body is something else."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict) or not error.get("message"):
+        return None
+    kind = str(error.get("type") or "")
+    retryable = kind in ("server_error", "rate_limit_error")
+    return ClientError(str(error["message"]), str(error.get("code") or ""), retryable)
+
+
+def events(lines: Iterator[str]) -> Iterator[Event]:
+    """Read the server-sent events of a streamed answer until `[DONE]`. Raises ClientError."""
+    for line in lines:
+        if not line.startswith("data:"):
+            continue
+        data = line[5:].strip()
+        if data == "[DONE]":
+            return
+        yield from _chunk_events(json.loads(data))
+    raise ClientError("The answer broke off before its end. Press Ask again.", "cut_off", retryable=True)
+
+
+def _chunk_events(chunk: Mapping[str, Any]) -> Iterator[Event]:
+    if error := error_of(chunk):
+        raise error
+    about = chunk.get("meralion") or {}
+    if heard := about.get("heard"):
+        yield Heard(str(heard))
+    for choice in (chunk.get("choices") or [])[:1]:
+        if text := (choice.get("delta") or {}).get("content"):
+            yield Token(str(text))
+        if reason := choice.get("finish_reason"):
+            yield Done(_timing(about.get("timing") or {}), str(reason))
+
+
+def _timing(values: Mapping[str, Any]) -> Timing:
+    def number(name: str) -> float | None:
+        value = values.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
+    return Timing(
+        total_ms=number("total_ms"),
+        ttft_ms=number("ttft_ms"),
+        asr_ms=number("asr_ms"),
+        queue_ms=number("queue_ms"),
+        audio_s=number("audio_s"),
+        tokens_per_s=number("tokens_per_s"),
+        cache=str(values.get("cache") or ""),
+        instance=str(values.get("instance") or ""),
+    )

@@ -1,0 +1,36 @@
+"""Figures in plain words."""
+
+from __future__ import annotations
+
+from ui.wire import Timing
+
+
+def seconds(value: float) -> str:
+    """Return a duration as a person would say it: "0.8 s", "12 s", "2 min 5 s"."""
+    if value < 9.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def timing_line(timing: Timing, clip_seconds: float) -> str:
+    """Say how long each part of an answer took."""
+    if timing.cache == "hit":
+        whole = f" It took {seconds(timing.total_ms / 1000)}." if timing.total_ms is not None else ""
+        return f"The same question was asked before, so the answer was at hand.{whole}"
+    parts = []
+    if timing.queue_ms is not None and timing.queue_ms >= 100:
+        parts.append(f"waited {seconds(timing.queue_ms / 1000)} for its turn")
+    if timing.asr_ms is not None:
+        parts.append(f"heard your {seconds(clip_seconds)} clip in {seconds(timing.asr_ms / 1000)}")
+    if timing.ttft_ms is not None:
+        parts.append(f"first word after {seconds(timing.ttft_ms / 1000)}")
+    if timing.total_ms is not None:
+        parts.append(f"done in {seconds(timing.total_ms / 1000)}")
+    if not parts:
+        return ""
+    line = ", ".join(parts)
+    shared = " Someone else was asking the same, so the answer was shared." if timing.cache == "shared" else ""
+    return f"{line[0].upper()}{line[1:]}.{shared}"
