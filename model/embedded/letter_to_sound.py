@@ -1,9 +1,11 @@
 """A guess at how an unknown English word is said: a small recurrent network from letters to sounds.
 
-The weights are those of g2p-en (Apache-2.0, Kyubyong Park and Jongseok Kim), read from its wheel; a one-layer GRU
-encoder and a one-layer GRU decoder of width 256, run here in numpy. It errs on names and loan words, so a word
-comes here only when no lexicon has it.
+The weights are those of g2p-en (Apache-2.0, Kyubyong Park and Jongseok Kim), read from its wheel: a one-layer
+GRU encoder and a one-layer GRU decoder of width 256, run here in numpy. It errs on names and loan words, so a
+word comes here only when no lexicon has it.
 """
+
+# ruff: noqa: SIM905 - a list of words reads better as text
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +18,9 @@ UNKNOWN_LETTER, END_OF_WORD = 1, 2
 START, END = 2, 3
 # The decoder's outputs 4.. in order: ARPAbet, vowels with stress 0 (none), 1 (primary), 2 (secondary).
 ARPABET = (
-    "AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 B CH D DH EH0 EH1 EH2 ER0 ER1 ER2 "
-    "EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH UH0 UH1 UH2 "
-    "UW UW0 UW1 UW2 V W Y Z ZH"
+    "AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 B CH D DH EH0 EH1 EH2 ER0 ER1 "
+    "ER2 EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH UH0 "
+    "UH1 UH2 UW UW0 UW1 UW2 V W Y Z ZH"
 ).split()
 SOUNDS = {
     **{"AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "W", "AY": "I", "EH": "ɛ", "ER": "ɜɹ", "EY": "A"},

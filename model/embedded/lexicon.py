@@ -1,23 +1,40 @@
-"""Pronunciation lexicons, read as data from the packages that carry them."""
+"""Pronunciation lexicons of two accents: which files, and how a word is found in one."""
 
-import importlib.util
 import json
 import re
 from array import array
 from bisect import bisect_left
 from pathlib import Path
+from typing import Literal
 
+from model.embedded.weights import MISAKI_GOLD, MISAKI_SILVER, Asset
 
-def data_folder(package: str) -> Path:
-    """Folder of an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"The package {package} is missing; run make demo to install it.")
-    return Path(spec.origin).parent
+Accent = Literal["us", "gb"]
+
+GB_GOLD = Asset(
+    "gb_gold.json",
+    (("misaki", "data/gb_gold.json"),),
+    2_838_552,
+    "29e62f4b60261c88f7f3c2c7811ca3825978948090b72d2b27d565b729282f71",
+    MISAKI_GOLD.source,
+    MISAKI_GOLD.licence,
+)
+GB_SILVER = Asset(
+    "gb_silver.json",
+    (("misaki", "data/gb_silver.json"),),
+    3_663_898,
+    "48131e2d92ccc41655f4543e87e0f938e71463eb5a54be7f0693bb712ebb6bce",
+    MISAKI_GOLD.source,
+    MISAKI_GOLD.licence,
+)
+LEXICONS: dict[Accent, tuple[Asset, Asset]] = {
+    "us": (MISAKI_GOLD, MISAKI_SILVER),
+    "gb": (GB_GOLD, GB_SILVER),
+}
 
 
 class LexiconFile:
-    """One of misaki's JSON lexicons as bytes and line offsets: 3.5 MB of memory, a dictionary would take 25 MB.
+    """One of misaki's JSON lexicons as bytes and line offsets: 3.5 MB, where a dictionary takes 25.
 
     The files are sorted by key, one entry a line (or a nested block), which a test holds.
     """

@@ -1,9 +1,11 @@
 """English text to the phonemes that Kokoro was trained on (misaki's alphabet), with the words of Singapore.
 
-A word is looked up, in this order, in our own list (`singlish.tsv`), in the lexicon files of the misaki wheel
-(Apache-2.0; read as data, the package is never imported), as stem and ending, as two known words in one, and is at last
+A word is looked up in our own list (`singlish.tsv`), in the lexicon files of the misaki wheel (Apache-2.0;
+read as data, the package is never imported), as stem and ending, as two known words in one, and is at last
 guessed by `letter_to_sound`. No GPL phonemiser is involved.
 """
+
+# ruff: noqa: SIM905 - a list of words reads better as text
 
 import csv
 import re
@@ -11,13 +13,12 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 from model.embedded.letter_to_sound import LONGEST_WORD, LetterToSound
-from model.embedded.lexicon import LexiconFile, data_folder
+from model.embedded.lexicon import LEXICONS, Accent, LexiconFile
 from model.embedded.spoken_numbers import in_words
+from model.embedded.weights import SPELLER, locate
 
-Accent = Literal["us", "gb"]
 SINGLISH = Path(__file__).with_name("singlish.tsv")
 SPELT = "*"  # in singlish.tsv: say the letters' names
 
@@ -34,14 +35,16 @@ DETERMINERS = frozenset(
     "a an the this that these those my your his her its our their no any some every".split()
 )
 VERB_AHEAD = frozenset(
-    "to will can could would should may might must shall do does did don't doesn't didn't won't can't cannot i you we "
-    "they who please let's".split()
+    (
+        "to will can could would should may might must shall do does did don't doesn't didn't won't can't "
+        "cannot i you we they who please let's"
+    ).split()
 )
 PERFECT_AHEAD = frozenset(
     "have has had having i've you've we've they've was were been is are be being".split()
 )
 
-# American sounds to the British alphabet of the same model, for words that only our own list or the guess has.
+# American sounds to the British alphabet of the same model, for words of our own list and guesses.
 TO_BRITISH = (
     ("ɜɹ", "ɜː"),
     ("ɑɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", "ɑː"),
@@ -83,12 +86,11 @@ class Phonemizer:
 
     def __init__(self, accent: Accent = "us") -> None:
         self.accent = accent
-        lexicons = data_folder("misaki") / "data"
-        self._lexicons = [LexiconFile(lexicons / f"{accent}_{name}.json") for name in ("gold", "silver")]
-        self._guess = LetterToSound(data_folder("g2p_en") / "checkpoint20.npz")
+        self._lexicons = [LexiconFile(locate(asset)) for asset in LEXICONS[accent]]
+        self._guess = LetterToSound(locate(SPELLER))
         with SINGLISH.open(encoding="utf-8") as rows:
             lines = (line for line in rows if line.strip() and not line.startswith("#"))
-            self._local = {word: sounds for word, sounds in csv.reader(lines, delimiter="\t")}
+            self._local = {row[0]: row[1] for row in csv.reader(lines, delimiter="\t")}
         self._entry = lru_cache(maxsize=16384)(self._find)
 
     def __call__(self, text: str) -> str:
@@ -156,7 +158,7 @@ class Phonemizer:
         return phonemes.replace("ɾ", "T").replace("ʔ", "t")
 
     def _find(self, word: str) -> str | dict[str, str | None]:
-        """What the lexicons, the endings or the guess say about a word; "" for one without letters we know."""
+        """What the lexicons, the endings or the guess say about a word; "" without letters we know."""
         word = _plain_letters(word).strip("'") if not word.isascii() else word
         if not word.strip("'"):
             return ""

@@ -1,10 +1,11 @@
-"""Text to speech: Kokoro-82M (int8 ONNX, Apache-2.0) over the phonemes of `phonemes.py`, a sentence at a time.
+"""Text to speech: Kokoro-82M (int8 ONNX, Apache-2.0) over `phonemes.py`, a sentence at a time.
 
 speech = Speech.load(threads=1)
 for pcm in speech.synthesise("Hello! One kopi, please.", "af_heart"):
     play(pcm)  # int16, mono, 24 kHz
 """
 
+import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from model.embedded.phonemes import Accent, Phonemizer, sentences
-from model.embedded.weights import kokoro_model, kokoro_vocab
+from model.embedded.lexicon import Accent
+from model.embedded.phonemes import Phonemizer, sentences
+from model.embedded.weights import default_cache, kokoro_model, kokoro_vocab
 
 SAMPLE_RATE = 24_000  # Hz
 STYLE_SIZE = 256
@@ -55,9 +57,10 @@ class Speech:
         self._turn = threading.Lock()
 
     @classmethod
-    def load(cls, threads: int = 1) -> Self:
-        """The packaged model with the two voices of this folder."""
-        return cls(kokoro_model(), kokoro_vocab(), VOICES, threads)
+    def load(cls, threads: int = 1, cache: Path | None = None, voices: Path = VOICES) -> Self:
+        """The packaged model, joined in `cache`, with the voices of a folder. Raises WeightsError."""
+        vocabulary = json.loads(kokoro_vocab().read_text(encoding="utf-8"))["vocab"]
+        return cls(kokoro_model(cache or default_cache()), vocabulary, voices, threads)
 
     @property
     def voices(self) -> list[str]:
@@ -69,7 +72,7 @@ class Speech:
     ) -> Iterator[Pcm]:
         """Speech as it is made, one array a sentence; nothing when `text` holds nothing that can be said.
 
-        A caller that stops iterating stops the work. `accent` says which lexicon to read, else the voice's own.
+        A caller that stops iterating stops the work. `accent` names a lexicon, else the voice's own.
         Raises UnknownVoice, and ValueError for a speed outside 0.25 to 4, before the first sentence.
         """
         if voice not in self._styles:

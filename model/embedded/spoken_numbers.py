@@ -3,6 +3,8 @@
 `in_words("Blk 123, $5.50 at 7:30pm")` is "block one two three, five dollars fifty at seven thirty P M".
 """
 
+# ruff: noqa: SIM905 - a list of words reads better as text
+
 import re
 from collections.abc import Callable
 

@@ -1,13 +1,14 @@
 """Text to phonemes: what people in Singapore would type, and what nobody should."""
 
+import json
 import re
 
 import pytest
 
-from model.embedded.lexicon import LexiconFile, data_folder
+from model.embedded.lexicon import LEXICONS, LexiconFile
 from model.embedded.phonemes import SINGLISH, Phonemizer, sentences
 from model.embedded.spoken_numbers import in_words
-from model.embedded.weights import kokoro_vocab
+from model.embedded.weights import kokoro_vocab, locate
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_an_unknown_word_is_guessed(us: Phonemizer) -> None:
 
 
 def test_everything_said_is_in_the_models_alphabet(us: Phonemizer, gb: Phonemizer) -> None:
-    alphabet = set(kokoro_vocab())
+    alphabet = set(json.loads(kokoro_vocab().read_text(encoding="utf-8"))["vocab"])
     words = [
         line.split("\t")[0] for line in SINGLISH.read_text(encoding="utf-8").splitlines() if "\t" in line
     ]
@@ -162,7 +163,7 @@ def test_sentences_do_not_end_at_titles_or_decimals() -> None:
 
 
 def test_lexicon_files_are_sorted_as_the_search_needs() -> None:
-    for path in sorted((data_folder("misaki") / "data").glob("*_gold.json")):
+    for path in (locate(gold) for gold, _ in LEXICONS.values()):
         lexicon = LexiconFile(path)
         assert lexicon.get("zebra") is not None
         assert lexicon.get("aardvark") is not None

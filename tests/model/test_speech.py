@@ -22,7 +22,7 @@ from model.embedded.speech import (
     whole_sentences,
 )
 from model.embedded.speech_formats import MEDIA_TYPES, encode, encode_stream, wav_header
-from model.embedded.weights import whisper_model
+from model.embedded.weights import default_cache, whisper_folder
 from samples.wer import align, errors
 
 SENTENCES = [
@@ -167,7 +167,9 @@ def test_a_very_long_sentence_is_said_in_pieces(speech: Speech) -> None:
 def test_whisper_understands_what_is_said(speech: Speech, voice: str) -> None:
     from faster_whisper import WhisperModel
 
-    whisper = WhisperModel(str(whisper_model()), device="cpu", compute_type="int8", cpu_threads=1)
+    whisper = WhisperModel(
+        str(whisper_folder(default_cache())), device="cpu", compute_type="int8", cpu_threads=1
+    )
     wrong = total = 0
     for sentence in SENTENCES:
         pcm = decode(encode(np.concatenate([*speech.synthesise(sentence, voice)]), "wav"))
