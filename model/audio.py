@@ -162,6 +162,7 @@ class Decoder:
             cwd=_ROOT,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             limit=2**20,
+            process_group=0,  # Ctrl-C in a terminal is for the parent
         )
 
     async def _ask(self, child: Process, data: bytes, limits: Limits) -> tuple[bool, bytes]:

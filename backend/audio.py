@@ -1,0 +1,102 @@
+"""Sound on its way in: bytes from strangers become a `Clip`, decoded once, named by what is heard."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend import logs
+from backend.body import off_loop
+from backend.errors import InvalidRequest
+from backend.settings import Settings
+from model.audio import AudioError, Decoder, Limits, Pcm, pcm_sha256, seconds, wav_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A decoded recording: 16 kHz mono int16. `public` when it is one of the demo's own samples."""
+
+    sha256: str
+    pcm: Pcm
+    public: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return seconds(self.pcm)
+
+    def wav(self) -> bytes:
+        """Return it as a 16 kHz mono 16-bit WAV file."""
+        return wav_bytes(self.pcm)
+
+
+class Ingest:
+    """Turns a file into a Clip, within the limits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._decoder = Decoder(settings.decoder_workers)
+        self._limits = Limits(max_bytes=settings.max_audio_bytes, max_seconds=settings.max_audio_seconds)
+        self._public = _public_hashes(settings.samples)
+
+    async def clip(self, data: bytes) -> Clip:
+        """Decode and name a file in any container. Raises AudioError."""
+        started = time.perf_counter()
+        try:
+            pcm = await self._decoder.decode(data, self._limits)
+        except AudioError as error:
+            logs.event("audio refused", level=logging.WARNING, code=error.code, bytes=len(data))
+            raise
+        raw, heard = await off_loop(len(data) + pcm.nbytes, _hashes, data, pcm)
+        clip = Clip(heard, pcm, public=raw in self._public)
+        logs.event("audio decoded", bytes=len(data), seconds=clip.seconds, ms=_ms_since(started))
+        return clip
+
+    async def clip_from_base64(self, text: str, param: str) -> Clip:
+        """Decode an `input_audio` part. Raises AudioError, InvalidRequest."""
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        self._limits.check_size(len(text) * 3 // 4)
+        try:
+            data = await off_loop(len(text), _unwrap, text)
+        except (binascii.Error, ValueError):
+            raise InvalidRequest(
+                "audio_not_base64",
+                "The audio is not valid base64. Encode the whole file and send it again.",
+                param=param,
+            ) from None
+        return await self.clip(data)
+
+    async def start(self) -> None:
+        """Start the decoder's child before the first clip comes."""
+        await self._decoder.warm_up()
+
+    async def close(self) -> None:
+        """End the decoder's children."""
+        await self._decoder.close()
+
+
+def _unwrap(text: str) -> bytes:
+    return base64.b64decode(text.encode("ascii"), validate=True)
+
+
+def _hashes(data: bytes, pcm: Pcm) -> tuple[str, str]:
+    return hashlib.sha256(data).hexdigest(), pcm_sha256(pcm)
+
+
+def _public_hashes(manifest: Path) -> frozenset[str]:
+    """Return the hashes of the sample files: answers about these may be shared between visitors."""
+    try:
+        samples = json.loads(manifest.read_text("utf-8"))["samples"]
+    except OSError:
+        return frozenset()  # a controller alone, without the demo's samples
+    return frozenset(sample["sha256"] for sample in samples)
+
+
+def _ms_since(started: float) -> float:
+    return round(1_000 * (time.perf_counter() - started), 1)

@@ -1,0 +1,111 @@
+"""All settings of the controller: environment variables `MERALION_...`, or the same names in one TOML file.
+
+The file is `meralion.toml` in the working directory, or the one that MERALION_CONFIG names; the environment
+wins. A name that is not known stops the start.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from backend import words
+from backend.errors import StartError
+
+PREFIX = "MERALION_"
+_ROOT = Path(__file__).resolve().parent.parent
+_OTHERS_PREFIXES = ("MERALION_ENGINE_", "MERALION_UI_")  # the embedded engine's and the pages' own settings
+_OTHERS = {"MERALION_BACKEND_URL", "MERALION_KIOSK", "MERALION_CONFIG", "MERALION_EXIT_WITH_PARENT"}
+
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Every setting, its unit in its name, with a default that suits one machine."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    models: Path = _ROOT / "backend" / "models.toml"
+    samples: Path = _ROOT / "samples" / "manifest.json"
+
+    max_audio_bytes: Bytes = 25 * 2**20
+    max_audio_seconds: Seconds = 300.0
+    max_clips: int = Field(default=8, ge=1)
+    max_json_bytes: Bytes = 36 * 2**20
+    max_prompt_chars: int = Field(10_000, ge=1)
+    max_conversation_chars: int = Field(100_000, ge=1)
+    max_output_tokens: int = Field(4_096, ge=1)
+    decoder_workers: int = Field(1, ge=1, le=16)
+
+    files_max_bytes: Bytes = 256 * 2**20
+    files_max_age_s: Seconds = 3_600.0
+    files_per_visitor: int = Field(50, ge=1)
+    cache_max_bytes: int = Field(32 * 2**20, ge=0)
+    cache_max_age_s: Seconds = 3_600.0
+
+    body_timeout_s: Seconds = 60.0
+    connect_timeout_s: Seconds = 3.0
+    first_byte_timeout_s: Seconds = 120.0
+    silence_timeout_s: Seconds = 30.0
+    start_wait_s: Seconds = 60.0
+    probe_interval_s: Seconds = 5.0
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what the caller passes, then the environment, then the file."""
+        file = TomlConfigSettingsSource(settings_cls, toml_file=_config_file())
+        return init_settings, env_settings, file
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings. Raises StartError with a sentence that says which one to mend, and how."""
+    _refuse_unknown_names()
+    file = _config_file()
+    try:
+        return Settings(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise StartError(f"{file} is not valid TOML: {error}. Mend that line and start again.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StartError(
+            f"A setting is wrong: {words.sentence(first, Settings.model_fields)} "
+            f"Look in the environment ({PREFIX}{str(first['loc'][0]).upper()}) and in {file}."
+        ) from None
+
+
+def _config_file() -> Path:
+    named = os.environ.get("MERALION_CONFIG")
+    if named and not Path(named).is_file():
+        raise StartError(f"MERALION_CONFIG names {named}, and there is no such file. Correct it or unset it.")
+    return Path(named or "meralion.toml")
+
+
+def _refuse_unknown_names() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if not name.startswith(PREFIX) or name in known | _OTHERS or name.startswith(_OTHERS_PREFIXES):
+            continue
+        raise StartError(
+            f"The environment sets {name}, which is no setting of the controller. "
+            f"Correct or unset it.{words.nearest(name, known)}"
+        )
