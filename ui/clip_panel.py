@@ -11,7 +11,7 @@ from ui.clip import Clip
 from ui.words import seconds
 
 PICTURES_KEPT = 64  # clips; about 0.1 MB each
-ORIGINS = {"sample": "Sample, synthetic voice", "upload": "Your file", "microphone": "Your voice"}
+ORIGINS = {"sample": "Sample", "upload": "Your file", "microphone": "Your voice"}
 NO_CLIP = "No clip yet. Pick a sample, upload a recording or speak."
 
 

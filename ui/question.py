@@ -12,7 +12,6 @@ from ui.client import AnswerStream, Client
 from ui.clip import Clip, ensure_stored
 from ui.clip_panel import clip_panel
 from ui.connection import wait_until_up
-from ui.samples import Question
 from ui.session import Session, session
 from ui.settings import settings
 from ui.tasks import BY_NAME, FIRST, MAX_PROMPT_CHARACTERS, TASKS, prompt_problem
@@ -20,6 +19,8 @@ from ui.wire import ModelCard
 
 NO_CLIP = "There is no voice clip yet. Pick a sample, upload a recording or speak, then press Ask."
 DOUBLE_CLICK_S = 1.0
+READY_QUESTIONS = 3
+ASKED_BY_CHIP = ("transcribe", "translate", "summarise")  # the same for every clip: a chip says it already
 
 
 def question(visit: Session, client: Client, model: ModelCard | None) -> None:
@@ -29,15 +30,13 @@ def question(visit: Session, client: Client, model: ModelCard | None) -> None:
         with st.spinner("Reading your clip…"):
             visit.settle(client)
         st.rerun()
-    if visit.clip_problem:
-        st.error(visit.clip_problem, icon=":material/error:")
     clip_panel(visit.clip)
     _chips(visit, model)
-    _ready_questions(visit)
+    _ready_questions(visit, model)
     st.text_area(
         "Your question, in your own words",
         key="prompt",
-        height=86,
+        height=68,
         help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters.",
     )
     st.button(
@@ -99,14 +98,18 @@ def _chips(visit: Session, model: ModelCard | None) -> None:
         st.html(f'<p class="m-note">{"<br>".join(lines)}</p>')
 
 
-def _ready_questions(visit: Session) -> None:
-    """Show the questions that come with a sample."""
+def _ready_questions(visit: Session, model: ModelCard | None) -> None:
+    """Show the questions that come with a sample and that the model can take."""
     clip = visit.clip
     sample = samples.load(settings().samples_dir).find(clip.sample_id) if clip and clip.sample_id else None
-    ready = [question for question in sample.questions if question.text != _standard_prompt(question)] if sample else []
+    ready = [
+        question
+        for question in (sample.questions if sample else ())
+        if question.task not in ASKED_BY_CHIP and (model is None or model.can(question.task).supported)
+    ][:READY_QUESTIONS]
     if not ready:
         return
-    with st.container(key="ready", horizontal=True, gap="small"):
+    with st.container(key="ready", gap=None):
         for number, question in enumerate(ready):
             st.button(
                 question.text,
@@ -118,13 +121,8 @@ def _ready_questions(visit: Session) -> None:
             )
 
 
-def _standard_prompt(question: Question) -> str:
-    task = BY_NAME.get(question.task)
-    return task.prompt if task else ""
-
-
 def _choose_task(name: str, prompt: str) -> None:
     visit = session()
-    visit.task = name
+    visit.task = name if name in BY_NAME else "answer"
     visit.ask_problem = ""
     st.session_state["prompt"] = prompt

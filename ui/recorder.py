@@ -54,14 +54,14 @@ export default function ({ setStateValue, parentElement }) {
 _probe = st.components.v2.component("microphone_probe", js=_LOOK_FOR_MICROPHONE)
 
 
-def recorder(visit: Session, pause_s: float, on_clip: Callable[[bytes], None]) -> None:
+def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[bytes], None]) -> None:
     """Show a recorder, or the sentence that says why there can be none; hand each new clip on once."""
     problem = _problem()
     if problem:
         st.info(problem, icon=":material/mic_off:")
         return
     key = visit.widget_key("recording")
-    if visit.simple_recorder:
+    if simple:
 
         def take() -> None:
             recording = st.session_state.get(key)

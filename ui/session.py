@@ -40,10 +40,10 @@ class Session:
     pending: Pending | None = None
     clip: Clip | None = None
     clip_problem: str = ""
+    clip_problem_from: Origin = "upload"
     task: str = FIRST.name
     ask_problem: str = ""
     answer: Answer | None = None
-    simple_recorder: bool = False
     files: deque[str] = field(default_factory=deque)
 
     @property
@@ -61,6 +61,11 @@ class Session:
         self.clip_problem = self.ask_problem = ""
         self.emptied += 1
 
+    def refuse(self, problem: str, origin: Origin) -> None:
+        """Say why what came in one way cannot be the clip; upload and recorder start empty again."""
+        self.clip_problem, self.clip_problem_from = problem, origin
+        self.emptied += 1
+
     def settle(self, client: Client) -> None:
         """Make the bytes that were handed in the clip; where they cannot be one, keep the one before and say why."""
         pending, self.pending = self.pending, None
@@ -69,7 +74,7 @@ class Session:
         try:
             clip = store(client, pending.data, pending.name, pending.origin, pending.title, pending.sample_id)
         except ClientError as error:
-            self.clip_problem = error.message
+            self.clip_problem, self.clip_problem_from = error.message, pending.origin
         else:
             self.choose(client, clip)
 

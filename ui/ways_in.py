@@ -5,11 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from ui import samples
+from ui.clip import Origin
 from ui.recorder import recorder
 from ui.session import Pending, Session, session
 from ui.settings import settings
 from ui.words import seconds
 
+SIMPLE_RECORDER = "simple_recorder"
+WAV_HEADER_BYTES = 44
+NO_SOUND = "The microphone gave no sound. Check that it is not muted and try again, or use the simple recorder."
 NO_SAMPLES = "The sample clips are not here. Upload a recording or use the microphone."
 
 
@@ -18,15 +22,25 @@ def ways_in(visit: Session) -> None:
     with st.container(key="way_sample", gap="small"):
         st.markdown("##### :material/library_music: Try a sample")
         _samples(visit)
+        _problem(visit, "sample")
     with st.container(key="way_upload", gap="small"):
         st.markdown("##### :material/upload_file: Upload a recording")
         with st.container(key="upload"):
             _uploader(visit)
+        _problem(visit, "upload")
     with st.container(key="way_record", gap="small"):
         st.markdown("##### :material/mic: Use your microphone")
+        simple = bool(st.session_state.get(SIMPLE_RECORDER))
         with st.container(key="record", horizontal=True, vertical_alignment="center", gap="small"):
-            recorder(visit, settings().pause_s, _take_recording)
-        visit.simple_recorder = st.toggle("Having trouble? Use the simple recorder", key="simple_recorder")
+            recorder(visit, simple, settings().pause_s, _take_recording)
+        _problem(visit, "microphone")
+        st.toggle("Having trouble? Use the simple recorder", key=SIMPLE_RECORDER)
+
+
+def _problem(visit: Session, origin: Origin) -> None:
+    """Say why what came in this way cannot be the clip."""
+    if visit.clip_problem and visit.clip_problem_from == origin:
+        st.error(visit.clip_problem, icon=":material/error:")
 
 
 def _samples(visit: Session) -> None:
@@ -46,7 +60,7 @@ def _samples(visit: Session) -> None:
                     on_click=_take_sample,
                     args=(sample,),
                 )
-    st.html('<p class="m-note">The voices are synthetic: no real person speaks in these clips.</p>')
+    st.caption("Synthetic voices: no real person speaks here.", help=collection.note or None)
 
 
 def _uploader(visit: Session) -> None:
@@ -67,4 +81,8 @@ def _take_upload(key: str) -> None:
 
 
 def _take_recording(wav: bytes) -> None:
-    session().take(Pending(wav, "recording.wav", "microphone", "Your recording"))
+    visit = session()
+    if len(wav) <= WAV_HEADER_BYTES:
+        visit.refuse(NO_SOUND, "microphone")
+    else:
+        visit.take(Pending(wav, "recording.wav", "microphone", "Your recording"))
