@@ -213,7 +213,7 @@ RULES: tuple[tuple[re.Pattern[str], Replacement], ...] = tuple(
         (r"\b(\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(int(m[1])) if len(m[1]) < 16 else digits(m[1])),
         (r"\b(\d{1,4})0s\b", lambda m: re.sub(r"y$", "ie", plain(f"{m[1]}0")) + "s"),
         (
-            rf"(?P<number>{NUMBER})\s?(?-i:(?P<unit>{'|'.join(sorted(UNITS, key=len, reverse=True))}))\b",
+            rf"(?<!\d)(?P<number>{NUMBER})\s?(?-i:(?P<unit>{'|'.join(UNITS)}))\b",
             measure,
         ),
         (r"(?<=\d)\s?°\s?c\b", lambda m: " degrees Celsius"),
