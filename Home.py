@@ -1,4 +1,4 @@
-"""The demo's front door. `streamlit run Home.py` starts the pages and, unless told of another, the backend."""
+"""The demo's front door. `streamlit run Home.py` starts the pages and, if told of none, a backend."""
 
 from pathlib import Path
 
@@ -13,7 +13,9 @@ ICON = Path(__file__).with_name("ui") / "icon.svg"
 st.set_page_config(page_title="MERaLiON Playground", page_icon=str(ICON), layout="wide")
 
 PAGES = [
-    st.Page(playground, title="Playground", icon=":material/graphic_eq:", url_path="playground", default=True),
+    st.Page(
+        playground, title="Playground", icon=":material/graphic_eq:", url_path="playground", default=True
+    ),
 ]
 
 try:

@@ -1,7 +1,7 @@
-"""One question and its answer: asked on a thread of its own, followed by whichever run of the page is current.
+"""One question and its answer: asked on a thread of its own, followed by the page's current run.
 
-Streamlit runs the whole page again at every click. An answer that lived in such a run would die with it; this one
-goes on, and the next run picks it up where it is. It ends by itself when nobody has followed it for a while.
+Streamlit runs the whole page again at every click. An answer that lived in such a run would die with it; this
+one goes on, and the next run picks it up where it is. It ends by itself when nobody follows it for a while.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Progress:
 class Answer:
     """An answer in the making. `opener` waits for the model where it must, then opens the stream."""
 
-    def __init__(self, question: str, model_title: str, opener: Callable[[], AnswerStream]) -> None:
+    def __init__(self, question: str, opener: Callable[[], AnswerStream]) -> None:
         self.question = question
-        self.model_title = model_title
         self.asked_at = time.monotonic()
         self._opener = opener
         self._progress = Progress()
         self._changed = threading.Condition()
+        self._stopped = threading.Event()
         self._stream: AnswerStream | None = None
         self._followed_at = time.monotonic()
         threading.Thread(target=self._run, name="answer", daemon=True).start()
@@ -77,6 +77,7 @@ class Answer:
 
     def stop(self) -> None:
         """End the answer now and keep what came."""
+        self._stopped.set()
         self._update(phase="stopped")
         if self._stream is not None:
             self._stream.close()
@@ -84,16 +85,16 @@ class Answer:
     def _run(self) -> None:
         try:
             self._stream = self._opener()
-            if self._progress.ended:
+            if self._stopped.is_set():
                 return
             self._update(phase="listening")
             with closing(iter(self._stream)) as events:
                 for event in events:
                     self._take(event)
-                    if self._progress.ended:
+                    if self._stopped.is_set():
                         return
                     if time.monotonic() - self._followed_at > LEFT_ALONE_S:
-                        return self.stop()
+                        self.stop()
         except ClientError as error:
             self._update(phase="failed", error=error)
         except Exception:

@@ -22,7 +22,7 @@ WAITING = {"starting": "The model is starting, about 10 seconds…", "listening"
 
 
 def answer_view(visit: Session, client: Client, model: ModelCard | None) -> None:
-    """Show the answer and follow it to its end; a click elsewhere starts a new run, which goes on following."""
+    """Show the answer and follow it to its end; a click elsewhere starts a run that goes on following."""
     place = st.container(key="answer", gap=None)
     actions = st.container(key="actions", horizontal=True, gap="small")
     answer = visit.answer
@@ -33,7 +33,13 @@ def answer_view(visit: Session, client: Client, model: ModelCard | None) -> None
             st.button(
                 "Ask again", key="again", icon=":material/refresh:", on_click=ask, args=(client, model, True)
             )
-        st.button("Start over", key="start_over", icon=":material/restart_alt:", on_click=_start_over, args=(client,))
+        st.button(
+            "Start over",
+            key="start_over",
+            icon=":material/restart_alt:",
+            on_click=_start_over,
+            args=(client,),
+        )
     if answer is None:
         place.html(f'<div class="m-empty">{EMPTY}</div>')
         return

@@ -34,7 +34,7 @@ def fingerprint(data: bytes) -> str:
 
 
 def store(client: Client, data: bytes, name: str, origin: Origin, title: str, sample_id: str = "") -> Clip:
-    """Hand bytes of any format to the controller and read back what the models will hear. Raises ClientError."""
+    """Hand bytes of any format to the controller and read back what the models hear. Raises ClientError."""
     stored = client.upload(data, name)
     wav = client.content(stored.file_id)
     return Clip(title, origin, stored.seconds, wav, stored.file_id, sample_id)

@@ -52,6 +52,8 @@ def wait_until_up(client: Client, model_id: str) -> None:
     while any(card.id == model_id and card.state == "starting" for card in client.models()):
         if time.monotonic() > deadline:
             raise ClientError(
-                "The model is still starting. Wait a moment, then press Ask again.", "model_starting", retryable=True
+                "The model is still starting. Wait a moment, then press Ask again.",
+                "model_starting",
+                retryable=True,
             )
         time.sleep(POLL_S)

@@ -1,7 +1,7 @@
 """A controller of our own: started once per Streamlit server, restarted when it has died, ended with us.
 
-The child's stdin is a pipe that only we hold. However this process ends, kill -9 included, the pipe closes, the
-controller reads the end of it and exits, and its engines with it.
+The child's stdin is a pipe that only we hold. However this process ends, kill -9 included, the pipe closes,
+the controller reads the end of it and exits, and its engines with it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class LocalBackend:
             process.wait()
             errors.join(timeout=1)
             reason = self._last_sentence or "Its log says why."
-            raise ClientError(f"The demo's backend could not start. {reason}", "backend_failed", retryable=True)
+            raise ClientError(
+                f"The demo's backend could not start. {reason}", "backend_failed", retryable=True
+            )
         self._url = url
 
     def _copy_log(self, stream: IO[str]) -> None:
@@ -116,7 +118,7 @@ class LocalBackend:
 
 
 def _watch_stdout(stream: IO[str], ready: queue.SimpleQueue[str | None]) -> None:
-    """Report the address in the ready line, or None when the process ends without one; then drain the pipe."""
+    """Report the address in the ready line, or None if the process ends without one; then drain the pipe."""
     for line in stream:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             event = json.loads(line)

@@ -25,8 +25,8 @@ def playground() -> None:
     visit = session()
     style()
     with st.container(key="head"):
-        title, engine = st.columns([1.1, 1], vertical_alignment="center")
-    with title:
+        name, engine = st.columns([1.1, 1], vertical_alignment="center")
+    with name:
         st.html(f'<h1>MERaLiON Playground</h1><p class="m-tagline">{TAGLINE}</p>')
     with engine:
         model = _model()

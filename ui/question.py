@@ -63,7 +63,7 @@ def ask(client: Client, model: ModelCard | None, again: bool = False) -> None:
     clip = visit.clip
     visit.ask_problem = prompt_problem(prompt) if clip else NO_CLIP
     if clip and not visit.ask_problem:
-        visit.answer = Answer(prompt.strip(), model.title, lambda: _open(client, model.id, prompt.strip(), clip))
+        visit.answer = Answer(prompt.strip(), lambda: _open(client, model.id, prompt.strip(), clip))
 
 
 def _open(client: Client, model_id: str, prompt: str, clip: Clip) -> AnswerStream:

@@ -1,6 +1,6 @@
 """The microphone. Two recorders behind one function, so that either can be dropped in a minute.
 
-`audio_recorder` stops by itself at a pause but says nothing when it fails; `st.audio_input` is the steady one.
+`audio_recorder` stops by itself at a pause but is silent when it fails; `st.audio_input` is the steady one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ IDLE_COLOUR, RECORDING_COLOUR = "#1b8f7b", "#d9482f"  # seen well by day and by 
 Microphone = Literal["ready", "none", "denied", "insecure"]
 
 PROBLEMS: dict[Microphone, str] = {
-    "none": "This device has no microphone that the browser can use. Plug one in, or upload a recording instead.",
+    "none": "The browser finds no microphone on this device. Plug one in, or upload a recording instead.",
     "denied": (
-        "The browser has been told not to let this page use the microphone. Press the microphone or padlock sign "
-        "beside the page's address, choose Allow, then load the page again."
+        "The browser has been told to keep the microphone from this page. Press the microphone or padlock "
+        "sign beside the page's address, choose Allow, then load the page again."
     ),
     "insecure": (
         "Browsers lend the microphone only to pages whose address begins with https. Ask the host for that "
@@ -51,7 +51,6 @@ export default function ({ setStateValue, parentElement }) {
   look()
 }
 """
-_probe = st.components.v2.component("microphone_probe", js=_LOOK_FOR_MICROPHONE)
 
 
 def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[bytes], None]) -> None:
@@ -68,7 +67,9 @@ def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[by
             if recording is not None:
                 on_clip(recording.getvalue())
 
-        st.audio_input("Record", sample_rate=SAMPLE_RATE, key=key, on_change=take, label_visibility="collapsed")
+        st.audio_input(
+            "Record", sample_rate=SAMPLE_RATE, key=key, on_change=take, label_visibility="collapsed"
+        )
         return
     wav = audio_recorder(
         text="",
@@ -90,7 +91,9 @@ def _problem() -> str:
     """Return the sentence for a microphone that cannot work here, or ""."""
     if is_insecure(st.context.url):
         return PROBLEMS["insecure"]
-    found = _probe(key="microphone_probe")
+    # Registered at each run, since the registry belongs to the server and not to this module.
+    probe = st.components.v2.component("microphone_probe", js=_LOOK_FOR_MICROPHONE)
+    found = probe(key="microphone_probe")
     state = cast(Microphone, getattr(found, "microphone", None) or "ready")
     return PROBLEMS.get(state, "")
 
@@ -98,7 +101,9 @@ def _problem() -> str:
 def is_insecure(url: str | None) -> bool:
     """Say whether browsers refuse the microphone to a page at this address."""
     parts = urlsplit(url or "")
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1") or (parts.hostname or "").endswith(".localhost")
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1") or (parts.hostname or "").endswith(
+        ".localhost"
+    )
     return parts.scheme == "http" and not local
 
 

@@ -33,7 +33,7 @@ class Pending:
 
 @dataclass
 class Session:
-    """One visit. `emptied` counts the times that upload and recorder were cleared: it goes into their keys."""
+    """One visit. `emptied` counts how often upload and recorder were cleared; it goes into their keys."""
 
     visitor: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     emptied: int = 0
@@ -67,7 +67,7 @@ class Session:
         self.emptied += 1
 
     def settle(self, client: Client) -> None:
-        """Make the bytes that were handed in the clip; where they cannot be one, keep the one before and say why."""
+        """Make what was handed in the clip; where it cannot be, keep the clip before and say why."""
         pending, self.pending = self.pending, None
         if pending is None:
             return
@@ -115,7 +115,7 @@ def session() -> Session:
 
 
 def forget(client: Client, file_ids: list[str]) -> None:
-    """Have the controller delete clips, without keeping the visitor waiting; they expire there in any case."""
+    """Have the controller delete clips while the visitor goes on; they expire there in any case."""
 
     def delete_all() -> None:
         for file_id in file_ids:

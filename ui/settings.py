@@ -23,7 +23,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    backend_url: str = Field(default="", validation_alias="MERALION_BACKEND_URL", pattern=r"^(https?://\S+)?$")
+    backend_url: str = Field(
+        default="", validation_alias="MERALION_BACKEND_URL", pattern=r"^(https?://\S+)?$"
+    )
     samples_dir: Path = ROOT / "samples"
     start_timeout_s: float = Field(default=30.0, gt=0)  # until a backend of our own says that it is ready
     answer_timeout_s: float = Field(default=120.0, gt=0)  # the longest silence within an answer
@@ -43,7 +45,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise SettingsError(
-            f"{unknown[0]} is not a setting of the pages. Remove it, or use one of: {', '.join(sorted(known))}."
+            f"{unknown[0]} is not a setting of the pages. "
+            f"Remove it, or use one of: {', '.join(sorted(known))}."
         )
     try:
         return Settings()

@@ -21,10 +21,18 @@ TASKS = (
     Task("transcribe", "Write it down", ":material/notes:", "Please transcribe this speech."),
     Task("translate", "Translate", ":material/translate:", "Please translate this speech into English."),
     Task(
-        "summarise", "Summarise", ":material/short_text:", "Please summarise this speech in one or two sentences."
+        "summarise",
+        "Summarise",
+        ":material/short_text:",
+        "Please summarise this speech in one or two sentences.",
     ),
     Task("answer", "Answer a question", ":material/quiz:", "What is this speech about?"),
-    Task("speaker", "Who speaks?", ":material/group:", "Who is speaking? Describe each speaker's voice and accent."),
+    Task(
+        "speaker",
+        "Who speaks?",
+        ":material/group:",
+        "Who is speaking? Describe each speaker's voice and accent.",
+    ),
     Task("sound", "What is heard?", ":material/hearing:", "What sounds can be heard in this clip?"),
 )
 BY_NAME = {task.name: task for task in TASKS}

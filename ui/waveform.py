@@ -29,7 +29,7 @@ def samples(wav: bytes) -> Samples:
     """Read a 16-bit mono WAV as float samples in [-1, 1), shape (samples,)."""
     with wave.open(io.BytesIO(wav)) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-    return pcm.astype(np.float32) / 32768
+    return pcm.astype(np.float32) / np.float32(32768)
 
 
 def waveform_html(sound: Samples) -> str:

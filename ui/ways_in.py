@@ -13,7 +13,9 @@ from ui.words import seconds
 
 SIMPLE_RECORDER = "simple_recorder"
 WAV_HEADER_BYTES = 44
-NO_SOUND = "The microphone gave no sound. Check that it is not muted and try again, or use the simple recorder."
+NO_SOUND = (
+    "The microphone gave no sound. Check that it is not muted and try again, or use the simple recorder."
+)
 NO_SAMPLES = "The sample clips are not here. Upload a recording or use the microphone."
 
 

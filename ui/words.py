@@ -32,5 +32,7 @@ def timing_line(timing: Timing, clip_seconds: float) -> str:
     if not parts:
         return ""
     line = ", ".join(parts)
-    shared = " Someone else was asking the same, so the answer was shared." if timing.cache == "shared" else ""
+    shared = (
+        " Someone else was asking the same, so the answer was shared." if timing.cache == "shared" else ""
+    )
     return f"{line[0].upper()}{line[1:]}.{shared}"
