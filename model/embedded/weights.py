@@ -135,7 +135,9 @@ def default_cache() -> Path:
     private = Path(tempfile.gettempdir()) / f"meralion-demo-{os.getuid()}"
     private.mkdir(mode=0o700, parents=True, exist_ok=True)
     if private.stat().st_uid != os.getuid():
-        raise WeightsError(f"{private} belongs to another user. Set MERALION_ENGINE_CACHE to a folder of yours.")
+        raise WeightsError(
+            f"{private} belongs to another user. Set MERALION_ENGINE_CACHE to a folder of yours."
+        )
     return private
 
 

@@ -1,0 +1,235 @@
+"""The paper's cascade baseline in miniature: what was heard, then what a text model makes of it (section 4).
+
+`answer` gives events in the order in which they happen: transcript words while Whisper reads, then the answer
+word by word. Each clip's transcript is kept for a while, so that a second question need not hear it again.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.audio import pcm_sha256
+from model.audio_limits import SAMPLE_RATE
+from model.embedded import intents, prompts
+from model.embedded.in_thread import from_thread
+from model.embedded.intents import Intent, Task
+from model.embedded.prompts import Messages, Template
+from model.embedded.recogniser import Recognised, Recogniser
+from model.embedded.recogniser import Task as WhisperTask
+from model.embedded.text_model import Sampling, TextModel
+
+KEPT_TRANSCRIPTS = 128
+
+NO_SPEECH = (
+    "I could not hear any speech in this clip. Try one in which somebody speaks, closer to the microphone."
+)
+CANNOT = {
+    Task.SPEAKER: (
+        "I cannot tell that. I work from the words alone, so I do not hear who speaks, how many people there are, "
+        "or how they sound. You can ask me about what was said."
+    ),
+    Task.SOUND: (
+        "I cannot tell that. I work from the words alone, so I do not hear music, noise or other sounds. "
+        "You can ask me about what was said."
+    ),
+}
+CANNOT_TRANSLATE = "I can translate into English only, not into {language}. Try “Translate into English”."
+
+UNSUPPORTED = {
+    Task.SPEAKER: "This small model works from the words only, so it cannot tell who speaks or how they sound.",
+    Task.SOUND: "This small model works from the words only, so it cannot hear music, noise or other sounds.",
+}
+"""What the model cannot do and why, for `/v1/models`."""
+
+Clip = NDArray[np.int16]  # (samples,) at 16 kHz
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation, with the clips that came with it."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    clips: tuple[Clip, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """A piece of the answer, or of what was heard on the way to it."""
+
+    text: str = ""
+    heard: str = ""
+
+
+@dataclass
+class Account:
+    """What an answer cost and how it ended, filled while it is made."""
+
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    asr_ms: float = 0.0
+    llm_ms: float = 0.0
+    audio_seconds: float = 0.0
+    timing: dict[str, float] = field(default_factory=dict)
+
+    def as_timing(self) -> dict[str, float]:
+        """The time of each stage in milliseconds, and seconds of audio."""
+        return {
+            "asr_ms": round(self.asr_ms, 1),
+            "llm_ms": round(self.llm_ms, 1),
+            "audio_s": round(self.audio_seconds, 2),
+        }
+
+
+class Cascade:
+    """Whisper and the text model, asked as one model."""
+
+    def __init__(self, recogniser: Recogniser, text_model: TextModel) -> None:
+        """Share two loaded models."""
+        self._recogniser = recogniser
+        self._text_model = text_model
+        self._transcripts: OrderedDict[tuple[str, WhisperTask], str] = OrderedDict()
+
+    async def answer(
+        self, turns: list[Turn], sampling: Sampling, account: Account
+    ) -> AsyncGenerator[Event, None]:
+        """Answer the last turn of a conversation; closing the iterator stops the models."""
+        clips = [clip for turn in turns for clip in turn.clips]
+        account.audio_seconds = sum(clip.size for clip in clips) / SAMPLE_RATE
+        if not clips:
+            async for event in self._write(_chat(turns), (), sampling, account):
+                yield event
+            return
+        wanted = intents.understand(turns[-1].text)
+        for number, intent in enumerate(wanted):
+            if number:
+                yield Event(text="\n\n")
+            async for event in self._do(intent, turns, clips, sampling, account):
+                yield event
+
+    async def _do(
+        self, intent: Intent, turns: list[Turn], clips: list[Clip], sampling: Sampling, account: Account
+    ) -> AsyncGenerator[Event, None]:
+        if intent.task in CANNOT:
+            yield Event(text=CANNOT[intent.task])
+        elif intent.language:
+            yield Event(text=CANNOT_TRANSLATE.format(language=intent.language.title()))
+        elif intent.task in (Task.TRANSCRIBE, Task.TRANSLATE):
+            task: WhisperTask = "transcribe" if intent.task is Task.TRANSCRIBE else "translate"
+            # With a new clip in the turn, that clip is meant; a follow-up means all of them.
+            async for piece in self._listen_all(list(turns[-1].clips) or clips, task, account):
+                account.completion_tokens += 1
+                yield Event(text=piece)
+        else:
+            async for event in self._reason(intent, turns, clips, sampling, account):
+                yield event
+
+    async def _reason(
+        self, intent: Intent, turns: list[Turn], clips: list[Clip], sampling: Sampling, account: Account
+    ) -> AsyncGenerator[Event, None]:
+        heard = ""
+        async for piece in self._listen_all(clips, "transcribe", account):
+            if piece == NO_SPEECH:
+                yield Event(text=NO_SPEECH)
+                return
+            heard += piece
+            yield Event(heard=piece)
+        template = prompts.SUMMARISE if intent.task is Task.SUMMARISE else prompts.ANSWER
+        messages = _with_history(template, turns, heard)
+        limit = min(sampling.max_tokens, template.max_tokens)
+        async for event in self._write(messages, template.stop, sampling, account, limit):
+            yield event
+
+    async def _listen_all(
+        self, clips: list[Clip], task: WhisperTask, account: Account
+    ) -> AsyncGenerator[str, None]:
+        """The words of one clip, or of several with a heading each; `NO_SPEECH` when there are none at all."""
+        spoken = False
+        for number, clip in enumerate(clips, 1):
+            line_break = "\n" if number > 1 else ""
+            heading = f"{line_break}Clip {number}: " if len(clips) > 1 else ""
+            async for piece in self._listen(clip, task, account):
+                yield heading + piece
+                heading = ""
+                spoken = True
+        if not spoken:
+            yield NO_SPEECH
+
+    async def _listen(self, clip: Clip, task: WhisperTask, account: Account) -> AsyncGenerator[str, None]:
+        key = (pcm_sha256(clip), task)
+        if key in self._transcripts:
+            self._transcripts.move_to_end(key)
+            if self._transcripts[key]:
+                yield self._transcripts[key]
+            return
+        began = time.monotonic()
+        text = ""
+        try:
+            async for piece in from_thread(self._recogniser.recognise(clip, task)):
+                if isinstance(piece, Recognised):
+                    continue
+                piece = piece if text else piece.lstrip()
+                text += piece
+                if piece:
+                    yield piece
+        finally:
+            account.asr_ms += (time.monotonic() - began) * 1000
+        self._transcripts[key] = text
+        if len(self._transcripts) > KEPT_TRANSCRIPTS:
+            self._transcripts.popitem(last=False)
+
+    async def _write(
+        self,
+        messages: Messages,
+        stop: tuple[str, ...],
+        sampling: Sampling,
+        account: Account,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        began = time.monotonic()
+        chosen = Sampling(
+            sampling.temperature,
+            sampling.top_p,
+            sampling.seed,
+            limit or sampling.max_tokens,
+            (*sampling.stop, *stop),
+        )
+        text = ""
+        pieces = self._text_model.complete(messages, chosen)
+        try:
+            async for piece in pieces:
+                account.prompt_tokens += piece.prompt_tokens
+                account.completion_tokens += piece.completion_tokens
+                account.finish_reason = piece.finish_reason or account.finish_reason
+                new = piece.text if text else piece.text.lstrip()
+                text += new
+                if new:
+                    yield Event(text=new)
+        finally:
+            await pieces.aclose()
+            account.llm_ms += (time.monotonic() - began) * 1000
+
+
+def _chat(turns: list[Turn]) -> Messages:
+    """A conversation without clips, as the text model takes it."""
+    messages = [{"role": turn.role, "content": prompts.without_control(turn.text)} for turn in turns]
+    if messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": prompts.CHAT.system})
+    return messages
+
+
+def _with_history(template: Template, turns: list[Turn], heard: str) -> Messages:
+    """The template with the last question, and before it what was asked and answered about the same clips."""
+    messages = template.messages(heard, turns[-1].text)
+    earlier = [
+        {"role": turn.role, "content": prompts.without_control(turn.text)}
+        for turn in turns[:-1]
+        if turn.role != "system" and turn.text
+    ]
+    return [*messages[:-1], *earlier[-4:], messages[-1]]

@@ -1,0 +1,59 @@
+"""Settings of the embedded engine: environment variables with the prefix MERALION_ENGINE_."""
+
+import difflib
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "MERALION_ENGINE_"
+
+
+class SettingsError(ValueError):
+    """A setting has an unknown name or a value that cannot be used; the message says what to do."""
+
+
+class Settings(BaseSettings):
+    """What a host may change about the embedded engine."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
+
+    threads: int = Field(default=min(4, os.cpu_count() or 1), ge=1, le=64)
+    """CPU threads for each of the models."""
+    max_running: int = Field(default=4, ge=1, le=64)
+    """Requests worked on side by side."""
+    max_waiting: int = Field(default=32, ge=0, le=1024)
+    """Requests that may wait for a place; more are refused with 429."""
+    max_body_mb: int = Field(default=40, ge=1, le=512)
+    """Largest request body, in MiB: 300 s of 16-bit WAV in base64 is 13."""
+    max_audio_seconds: float = Field(default=300.0, gt=0, le=3600)
+    """Longest clip."""
+    max_tokens: int = Field(default=512, ge=16, le=2048)
+    """Longest answer of the text model."""
+    cache: Path | None = None
+    """Folder for joined weights; by default `meralion-demo` in the user's cache folder."""
+    speech: bool = True
+    """Whether to load the speaking voice (0.3 GB of memory)."""
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: a name is unknown or a value is out of range.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(known))}."
+            raise SettingsError(f"{name} is not a setting of the embedded engine.{hint}")
+    try:
+        return Settings()
+    except ValueError as error:
+        lines = [
+            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].lower()}"
+            for item in getattr(error, "errors", list)()
+        ]
+        raise SettingsError("The engine's settings cannot be used. " + "; ".join(lines)) from error
