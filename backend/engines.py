@@ -68,7 +68,7 @@ class Engine:
             cwd=_ROOT,
             env={**os.environ, "MERALION_EXIT_WITH_PARENT": "1"},
             limit=2**20,
-            process_group=0,  # Ctrl-C in a terminal is for us; we end the engine
+            start_new_session=True,  # Ctrl-C in a terminal is for us; we end the engine
         )
         logs.event("engine started", pid=process.pid)
         async with asyncio.TaskGroup() as group:

@@ -43,6 +43,7 @@ __all__ = [
 
 REQUEST_HEAD = struct.Struct("<II")  # bytes of JSON with limits, bytes of the file
 REPLY_HEAD = struct.Struct("<?I")  # decoded or refused, bytes of PCM or of JSON with code and message
+_PIPE_BYTES = 2**20
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -162,15 +163,17 @@ class Decoder:
             cwd=_ROOT,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             limit=2**20,
-            process_group=0,  # Ctrl-C in a terminal is for the parent
+            start_new_session=True,  # Ctrl-C in a terminal is for the parent
         )
 
     async def _ask(self, child: Process, data: bytes, limits: Limits) -> tuple[bool, bytes]:
         assert child.stdin is not None
         assert child.stdout is not None
         options = json.dumps(asdict(limits)).encode()
-        child.stdin.writelines((REQUEST_HEAD.pack(len(options), len(data)), options, data))
-        await child.stdin.drain()
+        child.stdin.write(REQUEST_HEAD.pack(len(options), len(data)) + options)
+        for at in range(0, len(data), _PIPE_BYTES):  # in pieces, so that the pipe holds no second copy
+            child.stdin.write(data[at : at + _PIPE_BYTES])
+            await child.stdin.drain()
         decoded, size = REPLY_HEAD.unpack(await child.stdout.readexactly(REPLY_HEAD.size))
         return decoded, await child.stdout.readexactly(size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -25,6 +26,37 @@ router = APIRouter()
 async def chat(request: Request, house: House, owner: Owner) -> Response:
     """Answer, streamed or whole."""
     timing = Timing()
+    question, form = await _understood(request, house, owner, timing)
+    events = flow.answer(
+        question,
+        cache=house.cache,
+        pool=house.pools[question.row.id],
+        line=house.line,
+        timing=timing,
+        fresh="no-cache" in request.headers.get("cache-control", ""),
+    )
+    reply = Reply(question.row.id, timing, include_usage=form.include_usage)
+    if not form.stream:
+        whole = await unless_gone(request, reply.whole(events))
+        note(request, cache=timing.cache, instance=timing.instance)
+        return JSONResponse(whole, headers=timing.headers())
+    first = await unless_gone(request, anext(events))  # until it came, an error can still have its own status
+    note(request, cache=timing.cache, instance=timing.instance)
+    return Stream(reply.stream(first, events), "text/event-stream", timing.headers())
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How the caller wants the answer."""
+
+    stream: bool
+    include_usage: bool
+
+
+async def _understood(
+    request: Request, house: Controller, owner: str, timing: Timing
+) -> tuple[canonical.ChatRequest, _Form]:
+    """Read, check and decode; the body, which may be large, is let go on return. Raises ControllerError."""
     body = wire.parse(wire.ChatBody, await read_json(request, house.settings))
     row = house.row(body.model)
     note(request, model=row.id)
@@ -39,24 +71,8 @@ async def chat(request: Request, house: House, owner: Owner) -> Response:
     timing.decode_ms = round(1_000 * (time.perf_counter() - started), 2)
     question = canonical.build(body, row, owner, clips, house.settings)
     note(request, seconds=sum(clip.seconds for clip in question.clips))
-
-    events = flow.answer(
-        question,
-        cache=house.cache,
-        pool=house.pools[row.id],
-        line=house.line,
-        timing=timing,
-        fresh="no-cache" in request.headers.get("cache-control", ""),
-    )
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    reply = Reply(row.id, timing, include_usage=include_usage)
-    if not body.stream:
-        whole = await unless_gone(request, reply.whole(events))
-        note(request, cache=timing.cache, instance=timing.instance)
-        return JSONResponse(whole, headers=timing.headers())
-    first = await unless_gone(request, anext(events))  # until it came, an error can still have its own status
-    note(request, cache=timing.cache, instance=timing.instance)
-    return Stream(reply.stream(first, events), "text/event-stream", timing.headers())
+    return question, _Form(bool(body.stream), include_usage)
 
 
 async def _clips(body: wire.ChatBody, house: Controller, owner: str) -> Mapping[tuple[int, int], Clip]:

@@ -64,7 +64,8 @@ def serving(settings: Settings, **options: Any) -> Iterator[str]:
     )
     server = uvicorn.Server(config)
     listening = threading.Event()
-    loop = asyncio.new_event_loop()
+    make_loop = config.get_loop_factory() or asyncio.new_event_loop  # the loop that a real start uses
+    loop = make_loop()
 
     async def main() -> None:
         config.load()

@@ -1,0 +1,90 @@
+"""The table of models is right, or the start stops at the row, the key and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend import registry
+from backend.errors import StartError
+from backend.settings import Settings
+from tests.backend.conftest import row
+
+
+def test_the_shipped_table_is_whole() -> None:
+    rows = registry.load(Settings.model_fields["models"].default)
+    assert {name: one.kind for name, one in rows.items()} == {
+        "whisper-base-smollm2": "chat",
+        "kokoro-82m": "speech",
+    }
+    for one in rows.values():
+        card = one.capability_card()
+        assert set(card) == set(registry.CAPABILITIES)
+        assert all(said["supported"] or said["reason"].endswith(".") for said in card.values())
+    assert rows["whisper-base-smollm2"].sampling.temperature == 0
+
+
+BROKEN = {
+    "not TOML": ("[tiny\n", "not valid TOML.*line 1"),
+    "empty": ("", "lists no model"),
+    "a stray key": ('title = "x"\n', "`title` stands outside any table"),
+    "an unknown key": (
+        row(["http://x"], more='licnce = "MIT"\n'),
+        r"row \[tiny\]: `licnce`.*Did you mean `licence`",
+    ),
+    "a missing key": (
+        row(["http://x"]).replace("sentence =", "# sentence ="),
+        r"row \[tiny\]: `sentence` is missing",
+    ),
+    "a wrong type": (row(["http://x"]).replace('title = "Tiny"', "title = 5"), "`title` must be text"),
+    "an unknown engine": (
+        row(["http://x"], engine="magic"),
+        "`engine` must be 'embedded', 'openai' or 'vllm'",
+    ),
+    "no instances": (row([]), "needs `instances`"),
+    "no address": (row(["localhost:8000"]), "must start with http"),
+    "an unknown capability": (
+        row(["http://x"]).replace("chat = true", "chatt = true"),
+        r"row \[tiny\]: .*chatt",
+    ),
+    "a bare no": (
+        row(["http://x"]).replace("chat = true", "chat = false"),
+        r"row \[tiny\]: .*capabilities.chat",
+    ),
+    "a template without words": (
+        row(["http://x"], more='prompt_template = "x"\n'),
+        "must contain {instruction}",
+    ),
+    "wrong sampling": (
+        row(["http://x"], more="sampling = { temperature = 9 }\n"),
+        "sampling.temperature.*at most 2",
+    ),
+    "unknown sampling": (row(["http://x"], more="sampling = { heat = 1 }\n"), "sampling.heat"),
+    "two defaults": (
+        row(["http://x"], more="default = true\n") + row(["http://x"], name="b", more="default = true\n"),
+        "tiny and b both say",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_table_stops_the_start(name: str, tmp_path: Path) -> None:
+    text, words = BROKEN[name]
+    file = tmp_path / "models.toml"
+    file.write_text(text)
+    with pytest.raises(StartError, match=words) as caught:
+        registry.load(file)
+    assert "models.toml" in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_missing_table_says_which_setting_to_change(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="MERALION_MODELS"):
+        registry.load(tmp_path / "none.toml")
+
+
+def test_addresses_may_end_in_v1(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(row(["http://a:1/v1/", "http://b:2"]))
+    assert registry.load(file)["tiny"].instances == ["http://a:1", "http://b:2"]

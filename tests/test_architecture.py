@@ -1,0 +1,72 @@
+"""Who may import whom: pages -> ui -> (network) -> backend -> (network) -> engines."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """Every module a file imports, wherever it does, as dotted names; `from a import b` gives a.b."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = file.relative_to(ROOT).parent.parts
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def files_of(*places: str) -> list[Path]:
+    """The Python files below some folders, or the files named."""
+    found: list[Path] = []
+    for place in places:
+        path = ROOT / place
+        found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    return found
+
+
+def is_within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+RULES = [
+    (("backend",), ("ui", "torch", "transformers", "vllm", "faster_whisper", "streamlit", "samples", "Home")),
+    (("ui",), ("backend", "model", "torch", "samples")),
+    (("Home.py", "pages"), ("backend", "model", "torch", "samples")),
+    (("model",), ("backend", "ui", "streamlit")),
+    (("evaluation",), ("backend", "model", "ui")),
+]
+
+
+@pytest.mark.parametrize(("places", "forbidden"), RULES, ids=[places[-1] for places, _ in RULES])
+def test_nobody_reaches_across_the_wire(places: tuple[str, ...], forbidden: tuple[str, ...]) -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in files_of(*places)
+        for module in imports_of(file)
+        if is_within(module, *forbidden)
+    ]
+    assert wrong == []
+
+
+def test_the_controller_takes_only_the_decoder_from_the_model() -> None:
+    taken = {
+        module for file in files_of("backend") for module in imports_of(file) if is_within(module, "model")
+    }
+    assert all(module.startswith("model.audio.") for module in taken)
+
+
+def test_the_decoder_needs_no_model_library() -> None:
+    files = [
+        file for file in files_of("model") if file.parent.name == "model" and file.name.startswith("audio")
+    ]
+    assert files
+    roots = {module.split(".")[0] for file in files for module in imports_of(file)}
+    assert not roots & {"torch", "transformers", "vllm", "faster_whisper", "ctranslate2", "fastapi"}
