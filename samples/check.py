@@ -13,8 +13,7 @@ from faster_whisper import WhisperModel
 
 from model.embedded.phonemes import SINGLISH
 from model.embedded.weights import default_cache, whisper_folder
-from samples.make import MANIFEST
-from samples.scripts import FOLDER
+from samples.scripts import FOLDER, MANIFEST
 from samples.wer import Pair, align, errors, without, words
 
 QUALITY = FOLDER / "QUALITY.md"
@@ -22,9 +21,9 @@ GROUPS = {"standard": "Standard English", "singapore": "Singapore-accented Engli
 HEADER = """# Can the clips be understood?
 
 Word error rate of Whisper base (faster-whisper, int8, greedy with its usual fallback, English) on our own
-synthetic clips, made by `python -m samples.check`. The normaliser is `samples/wer.py`: numbers in words, no
-case, no punctuation, American spelling. It measures clip and recogniser together: a clip counts as clear when
-a small recogniser gets it.
+synthetic clips, made by `python -m samples.check`. The normaliser is `samples/wer.py`: numbers by the digit,
+no case, no punctuation, American spelling, "take away" as "takeaway". It measures clip and recogniser
+together: a clip counts as clear when a small recogniser gets it.
 
 Whisper base does not know local words and spells them as English ones ("kopi" as "copy", "Toa Payoh" as
 "Topaio", "lah" joined to the word before it). These count as errors in the WER; the last column leaves out of

@@ -18,14 +18,15 @@ from pydub import AudioSegment
 from model.embedded.phonemes import Phonemizer, sentences
 from model.embedded.speech import SAMPLE_RATE, Speech
 from samples import voices
-from samples.scripts import FOLDER, Script, read
+from samples.scripts import CLIPS, FOLDER, MANIFEST, Script, read
 
-MANIFEST = FOLDER / "manifest.json"
-CLIPS = FOLDER / "clips"
 MADE_WITH = "Kokoro-82M v1.0 (int8 ONNX), voices of kokoro-js 1.2.1, phonemes by this project"
 NOTE = (
     "Synthetic speech made for this demo: nobody was recorded. Mandarin and Hindi voices of Kokoro-82M that "
     "read English stand in for Singapore's accents; real speakers sound different and livelier."
+)
+VOICES_NOTE = (
+    "Names are Kokoro's: language, f or m, name. ONE+OTHER is 70 % of the first and 30 % of the second."
 )
 LICENCE = "Texts and clips: Apache-2.0, as this project"
 BIT_RATE = 48_000  # bit/s
@@ -47,7 +48,7 @@ def recipe(script: Script, phonemizers: dict[str, Phonemizer]) -> str:
         for turn in script.turns
     ]
     ingredients = [MADE_WITH, script.id, script.voices, script.speed, spoken, BIT_RATE, LOUDNESS, PEAK]
-    ingredients += [SHORTEST_PAUSE, PAUSE_RANGE, EDGE_MS]
+    ingredients += [SHORTEST_PAUSE, PAUSE_RANGE, EDGE_MS, float(voices.MAIN_SHARE)]
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -150,7 +151,9 @@ def make(only: list[str], again: bool, threads: int) -> None:
             if before is not None:
                 rows.append(before)
             continue
-        speech = speech or Speech.load(threads, voices=voices.bring())
+        speech = speech or Speech.load(
+            threads, voices=voices.bring(name for script in scripts for name in script.voices.values())
+        )
         clip, turns = spoken(script, speech)
         write_mp3(clip, path, script.title)
         rows.append(entry(script, path, clip.duration_seconds, turns, made_by))
@@ -167,7 +170,14 @@ def make(only: list[str], again: bool, threads: int) -> None:
 
 def write_manifest(rows: list[dict[str, Any]]) -> None:
     """Written whole or not at all."""
-    manifest = {"version": 1, "synthetic": True, "note": NOTE, "licence": LICENCE, "samples": rows}
+    manifest = {
+        "version": 1,
+        "synthetic": True,
+        "note": NOTE,
+        "voices": VOICES_NOTE,
+        "licence": LICENCE,
+        "samples": rows,
+    }
     unfinished = MANIFEST.with_suffix(".part")
     unfinished.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     unfinished.replace(MANIFEST)

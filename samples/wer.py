@@ -1,8 +1,7 @@
-"""Word error rate with a plain normaliser: numbers in words, no case, no punctuation, American spelling."""
+"""Word error rate with a plain normaliser: numbers by the digit, no case or marks, American spelling."""
 
 import re
-
-from model.embedded.spoken_numbers import in_words
+from itertools import pairwise
 
 SAME_WORD = {
     "ok": "okay",
@@ -36,22 +35,61 @@ SAME_WORD = {
 }
 
 
+NAMED = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+NUMBERS = {name: str(number) for number, name in enumerate(NAMED)}
+
+
 def words(text: str) -> list[str]:
-    """The words that are compared."""
-    text = in_words(text).lower().replace("’", "'")
-    text = re.sub(
-        r"\b([a-z])\.(?=[a-z]\b|\s|$)", r"\1 ", text
-    )  # "p.m." is two letters, as when they are spoken
+    """The words that are compared: 3:15, "315" and "three one five" are the same three."""
+    text = text.lower().replace("’", "'").replace("%", " percent")
+    text = re.sub(r"\$([\d.,]*\d)", r"\1 dollars", text)
+    text = re.sub(r"(?<=\d)[,.:-](?=\d)", "", text)
+    text = re.sub(r"\b([a-z])\.(?=[a-z]\b|\s|$)", r"\1 ", text)  # "p.m." is two letters, as it is spoken
     text = re.sub(r"(?<=\w)'(?=\w)", "", text)
-    return [SAME_WORD.get(word, word) for word in re.findall(r"\w+", text)]
+    found = (SAME_WORD.get(word, word) for word in re.findall(r"[^\W\d]+|\d+", text))
+    return [part for word in found for part in _split_digits(NUMBERS.get(word, word))]
+
+
+def _split_digits(word: str) -> list[str]:
+    return list(word) if word.isdigit() else [word]
 
 
 Pair = tuple[str | None, str | None]
 
 
+def _joined_like(these: list[str], those: list[str]) -> list[str]:
+    """`these`, with each pair of neighbours that stands as one word in `those` joined."""
+    known, alone = set(those), set(pairwise(those))
+    joined: list[str] = []
+    for word in these:
+        if joined and joined[-1] + word in known and (joined[-1], word) not in alone and not word.isdigit():
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
+
+
 def align(reference: str, heard: str) -> list[Pair]:
-    """The cheapest pairing of expected and heard words; None stands for a word missing on that side."""
+    """The cheapest pairing of expected and heard words; None stands for a word missing on that side.
+
+    A word written as two, "take away", is the same as one.
+    """
     expected, got = words(reference), words(heard)
+    expected, got = _joined_like(expected, got), _joined_like(got, expected)
     cost = [[i + j if not i or not j else 0 for j in range(len(got) + 1)] for i in range(len(expected) + 1)]
     for i, word in enumerate(expected, start=1):
         for j, other in enumerate(got, start=1):
