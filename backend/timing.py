@@ -35,14 +35,14 @@ class Timing:
             self._first = self._first or self._last
             self._tokens += 1
         elif isinstance(event, Done):
-            self._engine = event.engine_timing
+            self._engine = event.engine_timing if self.cache != HIT else {}  # nothing was heard or made anew
             if event.usage and event.usage.completion_tokens:
                 self._tokens = event.usage.completion_tokens
 
     def card(self) -> dict[str, float | str | None]:
         """Return every figure known by now, for the final chunk."""
         spread = self._last - self._first if self._first else 0.0
-        gaps = self._tokens - 1
+        gaps = self._tokens - 1 if self.cache != HIT else 0  # a replay has no speed of its own
         return {
             "decode_ms": self.decode_ms,
             "queue_ms": self.queue_ms,

@@ -87,7 +87,7 @@ async def _pass_through(
     items = with_retry(house.pools[row.id], timing, attempt)
     head = await unless_gone(request, anext(items))
     assert isinstance(head, Head)
-    note(request, cache=timing.cache, instance=timing.instance)
+    note(request, cache=timing.cache, instance=timing.instance or None)
     return Stream(_rest(items, head.content_type), head.content_type, timing.headers())
 
 

@@ -38,10 +38,10 @@ async def chat(request: Request, house: House, owner: Owner) -> Response:
     reply = Reply(question.row.id, timing, include_usage=form.include_usage)
     if not form.stream:
         whole = await unless_gone(request, reply.whole(events))
-        note(request, cache=timing.cache, instance=timing.instance)
+        note(request, cache=timing.cache, instance=timing.instance or None)
         return JSONResponse(whole, headers=timing.headers())
     first = await unless_gone(request, anext(events))  # until it came, an error can still have its own status
-    note(request, cache=timing.cache, instance=timing.instance)
+    note(request, cache=timing.cache, instance=timing.instance or None)
     return Stream(reply.stream(first, events), "text/event-stream", timing.headers())
 
 

@@ -63,6 +63,6 @@ async def _left(request: Request) -> None:
         pass
 
 
-def note(request: Request, **fields: str | float) -> None:
+def note(request: Request, **fields: str | float | None) -> None:
     """Add fields to the request's line in the log."""
     request.state.note.update(fields)

@@ -5,17 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.backend.conftest import Start, error_of, question, row
+from backend.settings import Settings
+from tests.backend.conftest import VISITOR, Start, error_of, question, row, serving
 from tests.backend.fake_engine import FakeEngine
 from tests.model import clips
 
 CHAT = "/v1/chat/completions"
-RECORDING = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One controller for all of these: each test also shows that the ones before it did no harm."""
+    models = tmp_path_factory.mktemp("bad") / "models.toml"
+    engine = FakeEngine("tiny")
+    models.write_text(row([engine.url]))
+    with (
+        serving(Settings(models=models)) as url,
+        httpx.Client(base_url=url, headers=VISITOR, timeout=30, trust_env=False) as ready,
+    ):
+        yield ready
+    engine.shut_down()
 
 
 def recording(data: str) -> dict[str, Any]:

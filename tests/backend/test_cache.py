@@ -43,6 +43,9 @@ def test_the_same_greedy_question_is_answered_once_and_replayed_as_a_stream(
     assert text_of(events) == "Hello"
     assert sum("choices" in event and bool(event["choices"]) for event in events if event != "[DONE]") == 5
     assert any(event.get("meralion", {}).get("heard") == "hm" for event in events[:-1])
+    timing = events[-2]["meralion"]["timing"]
+    assert timing["cache"] == "hit"
+    assert "asr_ms" not in timing
     assert len(engine.exchanges) == 1
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from backend import settings
 from backend.errors import StartError
+from backend.registry import Row, Sampling
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +69,9 @@ def test_the_other_services_settings_are_theirs(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("MERALION_EXIT_WITH_PARENT", "1")
     settings.load()
+
+
+def test_the_readme_names_every_setting_and_every_field_of_a_row() -> None:
+    readme = (Path(settings.__file__).parent / "README.md").read_text("utf-8")
+    names = [*settings.Settings.model_fields, *(set(Row.model_fields) - {"id"}), *Sampling.model_fields]
+    assert [name for name in names if f"`{name}`" not in readme] == []
