@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65_535)
+    port: int = Field(default=8000, ge=0, le=65_535)
     models: Path = _ROOT / "backend" / "models.toml"
     samples: Path = _ROOT / "samples" / "manifest.json"
 
@@ -45,15 +45,15 @@ class Settings(BaseSettings):
     max_audio_seconds: Seconds = 300.0
     max_clips: int = Field(default=8, ge=1)
     max_json_bytes: Bytes = 36 * 2**20
-    max_prompt_chars: int = Field(10_000, ge=1)
-    max_conversation_chars: int = Field(100_000, ge=1)
-    max_output_tokens: int = Field(4_096, ge=1)
-    decoder_workers: int = Field(1, ge=1, le=16)
+    max_prompt_chars: int = Field(default=10_000, ge=1)
+    max_conversation_chars: int = Field(default=100_000, ge=1)
+    max_output_tokens: int = Field(default=4_096, ge=1)
+    decoder_workers: int = Field(default=1, ge=1, le=16)
 
     files_max_bytes: Bytes = 256 * 2**20
     files_max_age_s: Seconds = 3_600.0
-    files_per_visitor: int = Field(50, ge=1)
-    cache_max_bytes: int = Field(32 * 2**20, ge=0)
+    files_per_visitor: int = Field(default=50, ge=1)
+    cache_max_bytes: int = Field(default=32 * 2**20, ge=0)
     cache_max_age_s: Seconds = 3_600.0
 
     body_timeout_s: Seconds = 60.0

@@ -163,4 +163,5 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
     assert set(body) == {"error"}
     assert set(body["error"]) == {"message", "type", "param", "code"}
     assert body["error"]["message"][-1] in ".?`"
-    return body["error"]
+    error: dict[str, Any] = body["error"]
+    return error

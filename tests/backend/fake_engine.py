@@ -31,7 +31,8 @@ class Exchange:
 
     @property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.body)
+        body: dict[str, Any] = json.loads(self.body)
+        return body
 
     async def head(self, status: int = 200, content_type: str = "text/event-stream") -> None:
         fields = f"content-type: {content_type}\r\ntransfer-encoding: chunked"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -27,7 +28,7 @@ def test_models(openai_client: openai.OpenAI) -> None:
 def test_chat_streamed_and_whole_with_sound(openai_client: openai.OpenAI, engine: FakeEngine) -> None:
     engine.default = says("Chicken", " rice")
     sound = base64.b64encode(clips.encoded("mp3", "libmp3lame")).decode()
-    messages = [
+    messages: Any = [
         {
             "role": "user",
             "content": [
@@ -36,15 +37,16 @@ def test_chat_streamed_and_whole_with_sound(openai_client: openai.OpenAI, engine
             ],
         }
     ]
-    whole = openai_client.chat.completions.create(model="tiny", messages=messages)  # type: ignore[call-overload]
+    whole = openai_client.chat.completions.create(model="tiny", messages=messages)
     assert whole.choices[0].message.content == "Chicken rice"
-    stream = openai_client.chat.completions.create(  # type: ignore[call-overload]
+    stream = openai_client.chat.completions.create(
         model="tiny", messages=messages, stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
     assert (
         "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Chicken rice"
     )
+    assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 2
 
 
