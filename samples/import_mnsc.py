@@ -82,12 +82,21 @@ def rows_of_hub(subset: str) -> Rows:
         raise ImportFailed(
             "HF_HUB_OFFLINE is set. Unset it, or use --folder with files that you have."
         ) from error
-    except (hub.GatedRepoError, hub.RepositoryNotFoundError, hub.LocalTokenNotFoundError) as error:
+    except (
+        hub.RepositoryNotFoundError,
+        hub.LocalTokenNotFoundError,
+        FileNotFoundError,
+        PermissionError,
+    ) as error:
         raise ImportFailed(
             f"The hub does not let you read {DATASET}. "
             f"Accept its terms at {PAGE}, then set HF_TOKEN to your own token."
         ) from error
-    except (hub.HfHubHTTPError, OSError) as error:
+    except ImportFailed:
+        raise
+    except (
+        Exception
+    ) as error:  # the hub's client lets those of its HTTP library through, which change with it
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImportFailed(
             f"The hub could not be reached ({reason}). "
@@ -126,6 +135,7 @@ def entry(row: dict[str, Any], subset: str, number: int, target: Path) -> dict[s
     except AudioError:
         return None
     name = f"mnsc-{subset.lower().removesuffix('-test')}-{number:03}"
+    target.mkdir(parents=True, exist_ok=True)
     path = target / f"{name}.wav"
     path.write_bytes(wav_bytes(pcm))
     task = TASKS.get(subset.split("-")[0], "answer")
@@ -155,7 +165,6 @@ def entry(row: dict[str, Any], subset: str, number: int, target: Path) -> dict[s
 
 def bring(folder: Path | None, subsets: list[str], limit: int, target: Path = TARGET) -> list[dict[str, Any]]:
     """Up to `limit` clips of each subset into `target`, manifest last. Raises ImportFailed."""
-    target.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for subset in subsets:
         brought = 0

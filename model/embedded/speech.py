@@ -24,6 +24,7 @@ SAMPLE_RATE = 24_000  # Hz
 STYLE_SIZE = 256
 STYLE_ROWS = 510  # a voice holds one style for each length of input, which bounds the input
 LONGEST_PIECE = 300  # phonemes; shorter than the model's 510, so that sound starts sooner in less memory
+FIRST_PIECE = 120  # phonemes; a long first sentence is cut at a mark, for the first sound to come early
 SHORTEST_PIECE = 20  # phonemes; alone, a shorter one sounds clipped, so it is said with its neighbour
 SENTENCE_PAUSE = 0.28  # s, between sentences
 CLAUSE_PAUSE = 0.12  # s, where a long sentence had to be cut
@@ -31,6 +32,7 @@ QUIET = 0.01  # of full scale; softer sound at the ends is cut away
 EDGE = SAMPLE_RATE * 30 // 1000  # samples kept around the sound
 FADE = SAMPLE_RATE * 5 // 1000  # samples, against clicks
 SLOWEST, FASTEST = 0.25, 4.0  # as OpenAI's speech API
+CLAUSE_END = re.compile(r"[;:,.!?—…](?= )")
 VOICES = Path(__file__).with_name("voices")
 
 Pcm = NDArray[np.int16]
@@ -87,7 +89,7 @@ class Speech:
         phonemizer = self._phonemizer(accent)
         pause = 0.0
         for sentence in whole_sentences(phonemizer(sentence) for sentence in sentences(text)):
-            for piece in pieces(sentence):
+            for piece in pieces(sentence) if pause else early_pieces(sentence):
                 with self._turn:
                     sound = self._infer(piece, styles, speed)
                 if sound.size:
@@ -131,13 +133,22 @@ def pieces(phonemes: str, longest: int = LONGEST_PIECE) -> Iterator[str]:
     """Cut at the last punctuation that fits, else at the last space, else anywhere."""
     while len(phonemes) > longest:
         head = phonemes[: longest + 1]
-        marks = [match.end() for match in re.finditer(r"[;:,.!?—…](?= )", head[:-1])]
+        marks = [match.end() for match in CLAUSE_END.finditer(head)]
         space = head.rfind(" ")
         cut = marks[-1] if marks and marks[-1] > longest // 4 else space if space > 0 else longest
         yield phonemes[:cut]
         phonemes = phonemes[cut:].lstrip()
     if phonemes:
         yield phonemes
+
+
+def early_pieces(phonemes: str) -> Iterator[str]:
+    """As `pieces`, but the first one is short if punctuation allows."""
+    marks = [match.end() for match in CLAUSE_END.finditer(phonemes[: FIRST_PIECE + 1])]
+    if len(phonemes) > FIRST_PIECE and marks and marks[-1] >= SHORTEST_PIECE:
+        yield phonemes[: marks[-1]]
+        phonemes = phonemes[marks[-1] :].lstrip()
+    yield from pieces(phonemes)
 
 
 def trimmed(sound: NDArray[np.float32]) -> NDArray[np.float32]:

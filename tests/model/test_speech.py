@@ -13,10 +13,13 @@ import pytest
 from model.audio import decode
 from model.embedded.phonemes import Phonemizer
 from model.embedded.speech import (
+    FIRST_PIECE,
     LONGEST_PIECE,
     SAMPLE_RATE,
+    SHORTEST_PIECE,
     Speech,
     UnknownVoice,
+    early_pieces,
     pieces,
     trimmed,
     whole_sentences,
@@ -46,6 +49,15 @@ def test_pieces_are_cut_at_marks_then_spaces_then_anywhere() -> None:
         cut = list(pieces(text.strip()))
         assert all(0 < len(piece) <= LONGEST_PIECE for piece in cut)
         assert "".join(cut).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_long_first_sentence_starts_early() -> None:
+    sentence = "wʌn tu θɹi, " * 30
+    early = list(early_pieces(sentence.strip()))
+    assert SHORTEST_PIECE <= len(early[0]) <= FIRST_PIECE
+    assert early[0].endswith(",")
+    assert " ".join(early) == sentence.strip()
+    assert list(early_pieces("wʌn, tu.")) == ["wʌn, tu."]
 
 
 def test_a_short_sentence_is_said_with_the_next() -> None:

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,8 @@ import pytest
 from pyarrow import parquet
 
 from model.audio import decode, wav_bytes
-from samples.import_mnsc import ImportFailed, bring, main
+from samples.import_mnsc import ImportFailed, bring
+from samples.scripts import FOLDER
 
 
 def tone(seconds: float) -> bytes:
@@ -88,9 +92,19 @@ def test_other_parquet_files_are_explained(tmp_path: Path) -> None:
         bring(tmp_path, ["ASR-PART3-Test"], 1, tmp_path / "out")
 
 
-def test_the_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sys.argv", ["import_mnsc", "--subset", "ASR-PART3-Test"])
-    monkeypatch.setattr("samples.import_mnsc.TARGET", tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SystemExit, match="--folder"):
-        main()
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        ({"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}, "The hub could not be reached"),
+    ],
+)
+def test_the_hub_out_of_reach_is_one_sentence(environment: dict[str, str], said: str) -> None:
+    command = [sys.executable, "-m", "samples.import_mnsc", "--subset", "ASR-PART3-Test"]
+    run = subprocess.run(
+        command, env=os.environ | environment, cwd=FOLDER.parent, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith(said)
+    assert "--folder" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
