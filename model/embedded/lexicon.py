@@ -32,6 +32,22 @@ LEXICONS: dict[Accent, tuple[Asset, Asset]] = {
     "gb": (GB_GOLD, GB_SILVER),
 }
 
+# American sounds to the British alphabet of the same model, for words of our own list and guesses.
+TO_BRITISH = (
+    ("ɜɹ", "ɜː"),
+    ("ɑɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", "ɑː"),
+    ("ɔɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", "ɔː"),
+    ("ɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", ""),
+    ("ɑ(?=[bdfhklmnpstvzŋɡʃʒʤʧθ])", "a"),
+    ("ɑ(?!ː)", "ɑː"),
+    ("ɔ(?!ː)", "ɔː"),
+    ("(?<=[ˈˌ])([^AIOQWYaiuæɑɔəɛɜɪʊʌ]*)([iu])(?!ː)", r"\1\2ː"),
+    ("O", "Q"),
+    ("æ", "a"),
+    ("ɾ", "t"),
+    ("ᵻ", "ɪ"),
+)
+
 
 class LexiconFile:
     """One of misaki's JSON lexicons as bytes and line offsets: 3.5 MB, where a dictionary takes 25.
@@ -56,3 +72,10 @@ class LexiconFile:
         end = self._bytes.index(b"\n  }" if self._bytes[start : start + 1] == b"{" else b"\n", start)
         entry = self._bytes[start:end].decode().rstrip(",")
         return json.loads(entry + "}" if entry.startswith("{") else entry)  # type: ignore[no-any-return]
+
+
+def british(phonemes: str) -> str:
+    """American phonemes in the British alphabet."""
+    for pattern, replacement in TO_BRITISH:
+        phonemes = re.sub(pattern, replacement, phonemes)
+    return phonemes

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from model.embedded.letter_to_sound import LONGEST_WORD, LetterToSound
-from model.embedded.lexicon import LEXICONS, Accent, LexiconFile
+from model.embedded.lexicon import LEXICONS, Accent, LexiconFile, british
 from model.embedded.spoken_numbers import in_words
 from model.embedded.weights import SPELLER, locate
 
@@ -43,28 +43,6 @@ VERB_AHEAD = frozenset(
 PERFECT_AHEAD = frozenset(
     "have has had having i've you've we've they've was were been is are be being".split()
 )
-
-# American sounds to the British alphabet of the same model, for words of our own list and guesses.
-TO_BRITISH = (
-    ("ɜɹ", "ɜː"),
-    ("ɑɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", "ɑː"),
-    ("ɔɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", "ɔː"),
-    ("ɹ(?![ˈˌ]?[AIOQWYaiuæɑɔəɛɜɪʊʌ])", ""),
-    ("ɑ(?=[bdfhklmnpstvzŋɡʃʒʤʧθ])", "a"),
-    ("ɑ(?!ː)", "ɑː"),
-    ("ɔ(?!ː)", "ɔː"),
-    ("(?<=[ˈˌ])([^AIOQWYaiuæɑɔəɛɜɪʊʌ]*)([iu])(?!ː)", r"\1\2ː"),
-    ("O", "Q"),
-    ("æ", "a"),
-    ("ɾ", "t"),
-    ("ᵻ", "ɪ"),
-)
-
-
-def _british(phonemes: str) -> str:
-    for pattern, replacement in TO_BRITISH:
-        phonemes = re.sub(pattern, replacement, phonemes)
-    return phonemes
 
 
 def _plain_letters(word: str) -> str:
@@ -171,7 +149,7 @@ class Phonemizer:
             found = self._with_ending(word.lower()) or self._compound(word.lower())
         if found is None:
             guess = self._guess(re.sub("[^a-z]", "", word.lower()))
-            found = _british(guess) if self.accent == "gb" else guess
+            found = british(guess) if self.accent == "gb" else guess
         return self._spoken(found)
 
     def _known(self, word: str) -> str | dict[str, str | None] | None:
@@ -181,7 +159,7 @@ class Phonemizer:
         if local == SPELT:
             return self._letters(word)
         if local:
-            return _british(local) if self.accent == "gb" else local
+            return british(local) if self.accent == "gb" else local
         if len(word) == 1:
             return self._letters(word)
         forms = dict.fromkeys((word, small, word.capitalize()))
