@@ -1,7 +1,6 @@
 """The embedded engine as a web application: routes, and errors in OpenAI's form."""
 
 import json
-import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -92,9 +91,9 @@ def _log_failure(error: Exception) -> None:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else ""
     line = {
-        "level": logging.getLevelName(logging.ERROR),
+        "level": "ERROR",
         "event": "failed",
         "error": type(error).__name__,
         "at": place,
     }
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    sys.stderr.write(json.dumps(line) + "\n")

@@ -7,7 +7,7 @@ word by word. Each clip's transcript is kept for a while, so that a second quest
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -30,8 +30,8 @@ NO_SPEECH = (
 )
 CANNOT = {
     Task.SPEAKER: (
-        "I cannot tell that. I work from the words alone, so I do not hear who speaks, how many people there are, "
-        "or how they sound. You can ask me about what was said."
+        "I cannot tell that. I work from the words alone, so I do not hear who speaks, how many people there "
+        "are, or how they sound. You can ask me about what was said."
     ),
     Task.SOUND: (
         "I cannot tell that. I work from the words alone, so I do not hear music, noise or other sounds. "
@@ -41,8 +41,8 @@ CANNOT = {
 CANNOT_TRANSLATE = "I can translate into English only, not into {language}. Try “Translate into English”."
 
 UNSUPPORTED = {
-    Task.SPEAKER: "This small model works from the words only, so it cannot tell who speaks or how they sound.",
-    Task.SOUND: "This small model works from the words only, so it cannot hear music, noise or other sounds.",
+    Task.SPEAKER: "This small model works from the words only; it does not hear who speaks or how.",
+    Task.SOUND: "This small model works from the words only; it does not hear other sounds.",
 }
 """What the model cannot do and why, for `/v1/models`."""
 
@@ -76,7 +76,6 @@ class Account:
     asr_ms: float = 0.0
     llm_ms: float = 0.0
     audio_seconds: float = 0.0
-    timing: dict[str, float] = field(default_factory=dict)
 
     def as_timing(self) -> dict[str, float]:
         """The time of each stage in milliseconds, and seconds of audio."""
@@ -149,7 +148,7 @@ class Cascade:
     async def _listen_all(
         self, clips: list[Clip], task: WhisperTask, account: Account
     ) -> AsyncGenerator[str, None]:
-        """The words of one clip, or of several with a heading each; `NO_SPEECH` when there are none at all."""
+        """The words of one clip, or of several with a heading each; `NO_SPEECH` when there are none."""
         spoken = False
         for number, clip in enumerate(clips, 1):
             line_break = "\n" if number > 1 else ""

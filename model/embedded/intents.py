@@ -1,8 +1,8 @@
 """What an instruction asks for, told from its words.
 
-Whisper does two things by itself: write down and translate into English. Everything else needs the text model,
-and some things need ears that this cascade does not have. The rules below decide; `tests/model/test_intents.py`
-is their specification.
+Whisper does two things by itself: write down and translate into English. Everything else needs the text
+model, and some things need ears that this cascade does not have. The rules below decide;
+`tests/model/test_intents.py` is their specification.
 """
 
 import re
@@ -68,64 +68,95 @@ LANGUAGES = [
     "vietnamese",
 ]
 
-_ASK = r"^(?:(?:please|kindly|now|then|first|hi|hello|ok(?:ay)?|can you|could you|would you|will you|i want you to|"
-_ASK += r"i would like you to|help me(?: to)?|help|to|text instruction)[\s,:]*)*"
+# How people begin to ask: "please", "can you", ... and what they call the clip.
+_ASK = (
+    r"^(?:(?:please|kindly|now|then|first|hi|hello|ok(?:ay)?|can you|could you|would you|will you"
+    r"|i want you to|i would like you to|help me(?: to)?|help|to|text instruction)[\s,:]*)*"
+)
 _CLIP = (
     r"(?:this|the|that|it|what|these|my|all|everything|whole|entire|following|audio|speech|clip|recording)\b"
 )
+_SOMEBODY = (
+    r"(?:the |this |that |each |every |both |first |second |main )*"
+    r"(?:speakers?|voices?|persons?|people|talkers?|callers?|man|woman)"
+)
 
-_TRANSCRIBE = re.compile(
-    rf"{_ASK}(?:transcri(?:be|pt|ption)\b|write (?:down|out)\b|type (?:out|up)\b|dictat|subtitle)"
-    rf"|\btranscribe\b(?! (?:it )?(?:later|for him|for her))"
-    r"|\b(?:give|provide|produce|generate|write|show|make|create|need|want)\b[^.?!]{0,20}\b(?:transcript(?:ion)?|subtitles)\b"
-    r"|\b(?:verbatim|word[ -]for[ -]word|speech[ -](?:to[ -]text|recognition))\b"
-    r"|^what (?:(?:is|was|has been|'s) (?:being )?(?:said|spoken)|are they saying|is (?:he|she|the \w+) saying"
+
+def _any(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns))
+
+
+_TRANSCRIBE = _any(
+    rf"{_ASK}(?:transcri(?:be|pt|ption)\b|write (?:down|out)\b|type (?:out|up)\b|dictat|subtitle)",
+    r"\btranscribe\b",
+    r"\b(?:give|provide|produce|generate|write|show|make|create|need|want)\b[^.?!]{0,20}"
+    r"\b(?:transcript(?:ion)?|subtitles)\b",
+    r"\b(?:verbatim|word[ -]for[ -]word|speech[ -](?:to[ -]text|recognition))\b",
+    r"^what (?:(?:is|was|has been) (?:being )?(?:said|spoken)|are they saying|is (?:he|she|the \w+) saying"
     r"|(?:do|does|did) (?:he|she|they|i|the (?:speaker|person|man|woman|voice)) say)"
-    r"(?: (?:in|on) (?:this|the|that) (?:clip|audio|recording|speech))?[\s?.!]*$"
-    r"|^what(?:'s| is) (?:said|being said)\b[\s?.!]*"
-    r"|^(?:repeat|write|note) (?:exactly )?what (?:is|was|you|he|she|they)\b"
+    r"(?: (?:in|on) (?:this|the|that) (?:clip|audio|recording|speech))?[\s?.!]*$",
+    r"^what's (?:being )?said\b",
+    r"^(?:repeat|write|note) (?:exactly )?what (?:is|was|you|he|she|they)\b",
 )
 _NOT_TRANSCRIBE = re.compile(r"\b(?:don't|do not|without|instead of|no need to) (?:transcrib|the transcript)")
-_TRANSLATE = re.compile(
-    rf"{_ASK}translat|\btranslat(?:e|ion of) {_CLIP}|\btranslate\b[^.?!]*\b(?:in)?to\b|^what is the translation"
+_TRANSLATE = _any(
+    rf"{_ASK}translat",
+    rf"\btranslat(?:e|ion of) {_CLIP}",
+    r"\btranslate\b[^.?!]*\b(?:in)?to\b",
+    r"^what is the translation",
 )
-_INTERPRET = re.compile(
-    rf"{_ASK}(?:say|put|give|write|repeat) (?:it|this|that|the same)?[^.?!]{{0,20}}\bin (?P<language>[a-z]+)[\s?.!]*$"
+_SAY_IN = re.compile(
+    rf"{_ASK}(?:say|put|give|write|repeat) (?:it|this|that|the same)?[^.?!]{{0,20}}"
+    r"\bin (?P<language>[a-z]+)[\s?.!]*$"
 )
 _TARGET = re.compile(
-    r"\b(?:in)?to (?:simple |plain |simplified |traditional |formal |bahasa )*(?P<language>[a-z]+)|\bin (?P<other>[a-z]+)\b"
+    r"\b(?:in)?to (?:simple |plain |simplified |traditional |formal |bahasa )*(?P<language>[a-z]+)"
+    r"|\bin (?P<other>[a-z]+)\b"
 )
-_SUMMARISE = re.compile(
-    r"\b(?:summar(?:ise|ize|y|ies|ising|izing)|tl;?dr|gist|main (?:points?|ideas?)|key (?:points?|takeaways?)|in a nutshell|"
-    r"recap|brief overview|minutes of)\b"
-    rf"|{_ASK}(?:give|tell) me the (?:gist|short version)|^what(?:'s| is| was) (?:this|the|it|that)(?: (?:clip|audio|recording|talk|"
-    r"speech|conversation|dialogue|story))?(?: all)? about\b"
+_SUMMARISE = _any(
+    r"\b(?:summar(?:ise|ize|y|ies|ising|izing)|tl;?dr|gist)\b",
+    r"\b(?:main (?:points?|ideas?)|key (?:points?|takeaways?)|in a nutshell)\b",
+    r"\b(?:recap|brief overview|minutes of)\b",
+    rf"{_ASK}(?:give|tell) me the (?:gist|short version)",
+    r"^what(?:'s| is| was) (?:this|the|it|that)"
+    r"(?: (?:clip|audio|recording|talk|speech|conversation|dialogue|story))?(?: all)? about\b",
 )
-_SOMEBODY = r"(?:the |this |that |each |every |both |first |second |main )*(?:speakers?|voices?|persons?|people|talkers?|callers?|man|woman)"
-_SPEAKER = re.compile(
-    r"\bwho (?:is|are|was|were|'s) (?:the )?(?:speaking|talking|speakers?|talkers?)\b"
-    r"|^(?:and )?who speaks\b|^who said (?:it|this|that)\b"
-    rf"|\bhow many (?:different |distinct |other )*(?:speakers?|voices?|people|persons?|men|women|participants)\b"
-    r"[^.?!]{0,30}(?:speak|talk|heard|hear|there|voice|clip|audio|recording|conversation|dialogue|$)"
-    r"|\bnumber of (?:speakers?|voices)\b|\b(?:identify|recogni[sz]e|distinguish|diari[sz]e|label|count) (?:the |all |each )*(?:speakers?|voices?)\b"
-    r"|\bspeaker (?:identification|diari[sz]ation|recognition|verification)\b|\bdiari[sz]ation\b"
-    r"|\b(?:gender|sex) of\b|\b(?:speaker|voice|person|caller)(?:'s|s')? (?:gender|sex|age|accent|emotions?|mood|nationality|ethnicity|race|"
-    r"tone|pitch|identity)\b|\bgender\b|\baccents?\b|\bemotion(?:s|al)?\b|\btone of (?:the |his |her |their )?voice\b"
-    rf"|\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?(?:male|female|man|woman|boy|girl|child|adult|young|old|elderly|native|local|singaporean)"
-    r"|\b(?:male or female|female or male|man or (?:a )?woman|woman or (?:a )?man|boy or (?:a )?girl)\b"
-    rf"|\bhow old (?:is|are|does) {_SOMEBODY}\b|\b(?:age|nationality|ethnicity) of {_SOMEBODY}\b"
-    rf"|\b(?:does|do|is|are) (?:he|she|they|{_SOMEBODY}) sound(?:ing)?\b|\bsounds? (?:angry|happy|sad|tired|excited|nervous|upset|bored|calm)\b"
-    rf"|\bwhere (?:is|are|does|do) {_SOMEBODY} (?:come )?from\b|\b(?:mood|feelings?) of {_SOMEBODY}\b|\bhow (?:is|are|does|do) {_SOMEBODY} feel(?:ing)?[\s?.!]*$"
-    r"|\bspeaking (?:rate|speed|style)\b|\bhow fast\b[^.?!]*\b(?:speak|talk)|\bparalinguistic"
+_SPEAKER = _any(
+    r"\bwho (?:is|are|was|were|'s) (?:the )?(?:speaking|talking|speakers?|talkers?)\b",
+    r"^(?:and )?who speaks\b",
+    r"^who said (?:it|this|that)\b",
+    r"\bhow many (?:different |distinct |other )*"
+    r"(?:speakers?|voices?|people|persons?|men|women|participants)\b[^.?!]{0,30}(?:speak|talk|heard|hear|there|voice|clip|audio|recording|conversation|dialogue|$)",
+    r"\bnumber of (?:speakers?|voices)\b",
+    r"\b(?:identify|recogni[sz]e|distinguish|diari[sz]e|label|count) (?:the |all |each )*"
+    r"(?:speakers?|voices?)\b",
+    r"\bspeaker (?:identification|diari[sz]ation|recognition|verification)\b|\bdiari[sz]ation\b",
+    r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:gender|sex|age|accent|emotions?|mood|nationality)\b",
+    r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:ethnicity|race|tone|pitch|identity)\b",
+    r"\bgender\b|\bsex of\b|\baccents?\b|\bemotion(?:s|al)?\b|\btone of (?:the |his |her |their )?voice\b",
+    rf"\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?"
+    r"(?:male|female|man|woman|boy|girl|child|adult|young|old|elderly|native|local|singaporean)",
+    r"\b(?:male or female|female or male|man or (?:a )?woman|woman or (?:a )?man|boy or (?:a )?girl)\b",
+    rf"\bhow old (?:is|are|does) {_SOMEBODY}\b|\b(?:age|nationality|ethnicity) of {_SOMEBODY}\b",
+    rf"\b(?:does|do|is|are) (?:he|she|they|{_SOMEBODY}) sound(?:ing)?\b",
+    r"\bsounds? (?:angry|happy|sad|tired|excited|nervous|upset|bored|calm)\b",
+    rf"\bwhere (?:is|are|does|do) {_SOMEBODY} (?:come )?from\b|\b(?:mood|feelings?) of {_SOMEBODY}\b",
+    rf"\bhow (?:is|are|does|do) {_SOMEBODY} feel(?:ing)?[\s?.!]*$",
+    r"\bspeaking (?:rate|speed|style)\b|\bhow fast\b[^.?!]*\b(?:speak|talk)|\bparalinguistic",
 )
-_SOUND = re.compile(
-    r"\b(?:background|ambient|environmental) (?:noises?|sounds?|music)\b|\bsound (?:events?|effects?)\b"
-    r"|\b(?:what|which|any|describe|list|identify|name|other) (?:\w+ )?(?:of )?(?:sounds?|noises?|music|instruments?)\b"
-    r"|\b(?:describe|list|caption) (?:the |this |these |all )*(?:audio|sounds?|noises?|music|acoustic|clip's sound)\b"
-    r"|\baudio caption|\bcaption (?:this|the)\b|\bis there (?:any )?(?:music|noise|singing|laughter|applause)\b|\bmusic(?:al)? (?:genre|instruments?)\b"
-    r"|\bwhat (?:else )?(?:can|do|did|could) (?:you|i|we|one) hear\b|\bwhat (?:else )?is heard\b|\bacoustic (?:scene|environment)\b"
-    r"|\bwhere (?:was|is) (?:this|it|the (?:clip|audio|recording)) (?:recorded|made|taken)\b"
+_SOUND = _any(
+    r"\b(?:background|ambient|environmental) (?:noises?|sounds?|music)\b|\bsound (?:events?|effects?)\b",
+    r"\b(?:what|which|any|describe|list|identify|name|other) (?:\w+ )?(?:of )?"
+    r"(?:sounds?|noises?|music|instruments?)\b",
+    r"\b(?:describe|list|caption) (?:the |this |these |all )*(?:audio|sounds?|noises?|music|acoustic)\b",
+    r"\baudio caption|\bcaption (?:this|the)\b|\bmusic(?:al)? (?:genre|instruments?)\b",
+    r"\bis there (?:any )?(?:music|noise|singing|laughter|applause)\b",
+    r"\bwhat (?:else )?(?:can|do|did|could) (?:you|i|we|one) hear\b|\bwhat (?:else )?is heard\b",
+    r"\bacoustic (?:scene|environment)\b",
+    r"\bwhere (?:was|is) (?:this|it|the (?:clip|audio|recording)) (?:recorded|made|taken)\b",
 )
+# After a language's name: then it is what is spoken, not what to translate into.
+_SPOKEN = r"(?! (?:to|into|speech|audio|clip|conversation|words?|sentences?|parts?))"
 
 
 def understand(instruction: str) -> list[Intent]:
@@ -140,7 +171,7 @@ def understand(instruction: str) -> list[Intent]:
         asked.append(Intent(Task.TRANSCRIBE))
     if _TRANSLATE.search(text):
         asked.append(Intent(Task.TRANSLATE, _target(text)))
-    elif (put := _INTERPRET.search(text)) and (put["language"] == "english" or put["language"] in LANGUAGES):
+    elif (put := _SAY_IN.search(text)) and (put["language"] == "english" or put["language"] in LANGUAGES):
         asked.append(Intent(Task.TRANSLATE, None if put["language"] == "english" else put["language"]))
     if _SUMMARISE.search(text):
         asked.append(Intent(Task.SUMMARISE))
@@ -155,15 +186,7 @@ def _target(text: str) -> str | None:
             return None
         if language in LANGUAGES:
             return language
-    return next(
-        (
-            language
-            for language in LANGUAGES
-            if re.search(
-                rf"\b{language}\b(?! (?:to|into|speech|audio|clip|conversation|words?|sentences?|parts?))",
-                text,
-            )
-            and not re.search(rf"\bfrom {language}\b", text)
-        ),
-        None,
-    )
+    for language in LANGUAGES:
+        if re.search(rf"\b{language}\b{_SPOKEN}", text) and not re.search(rf"\bfrom {language}\b", text):
+            return language
+    return None

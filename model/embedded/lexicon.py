@@ -7,29 +7,29 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import Literal
 
-from model.embedded.weights import MISAKI_GOLD, MISAKI_SILVER, Asset
+from model.embedded.weights import Asset
 
 Accent = Literal["us", "gb"]
 
-GB_GOLD = Asset(
-    "gb_gold.json",
-    (("misaki", "data/gb_gold.json"),),
-    2_838_552,
-    "29e62f4b60261c88f7f3c2c7811ca3825978948090b72d2b27d565b729282f71",
-    MISAKI_GOLD.source,
-    MISAKI_GOLD.licence,
-)
-GB_SILVER = Asset(
-    "gb_silver.json",
-    (("misaki", "data/gb_silver.json"),),
-    3_663_898,
-    "48131e2d92ccc41655f4543e87e0f938e71463eb5a54be7f0693bb712ebb6bce",
-    MISAKI_GOLD.source,
-    MISAKI_GOLD.licence,
-)
+
+def _asset(name: str, size: int, sha256: str) -> Asset:
+    # 0.7.4 is the newest release that any Python installs; later ones are for 3.12 and older.
+    return Asset(name, (("misaki", f"data/{name}"),), size, sha256, "hexgrad/misaki 0.7.4", "Apache-2.0")
+
+
 LEXICONS: dict[Accent, tuple[Asset, Asset]] = {
-    "us": (MISAKI_GOLD, MISAKI_SILVER),
-    "gb": (GB_GOLD, GB_SILVER),
+    "us": (
+        _asset("us_gold.json", 2_963_612, "363673890e892285fb12c66fc10591a520db4c427943ec14f18df5e5976a242d"),
+        _asset(
+            "us_silver.json", 3_090_449, "01e066a4af73c60b96178cd1c81862b812b811d1dac72d26a37b420597aa8859"
+        ),
+    ),
+    "gb": (
+        _asset("gb_gold.json", 2_788_616, "b4483ec7b2d79b193cc1b923a1d32f3d793670132ef1d0f86048353152ec002a"),
+        _asset(
+            "gb_silver.json", 3_664_578, "8ecbbe1534db08a2fc1e24b5d6dece73ee605763c9853ceeab3343c033b20742"
+        ),
+    ),
 }
 
 # American sounds to the British alphabet of the same model, for words of our own list and guesses.

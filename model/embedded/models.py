@@ -81,7 +81,7 @@ def load(settings: Settings) -> Models:
     """Check and load all weights, side by side.
 
     Raises:
-        weights.WeightsError: Whisper or the text model cannot be used. A missing voice only switches speech off.
+        weights.WeightsError: Whisper or the text model cannot be used; a missing voice only ends speech.
     """
     cache = settings.cache or weights.default_cache()
     with ThreadPoolExecutor() as pool:

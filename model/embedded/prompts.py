@@ -1,8 +1,7 @@
 """What the small text model is told.
 
-SmolLM2-135M is weak: it answers when the question is put in its own chat form, close to the transcript, with one
-worked example, and it wanders when it is given rules. The templates here won against others by right answers
-on the bundled samples: `python -m benchmarks.prompts`, results in `benchmarks/results/prompts.md`.
+SmolLM2-135M is weak. The templates here won against others by right answers on the bundled samples:
+`python -m benchmarks.prompts`, results in `benchmarks/results/prompts.md`.
 """
 
 import re
@@ -48,7 +47,7 @@ ANSWER = Template(
     user="Transcript: {transcript}\n\nQuestion: {question}",
     examples=(
         (
-            "Transcript: Hello Sarah, the bus to Jurong leaves at ten past six, so please bring your umbrella."
+            "Transcript: Hello Sarah, the bus to Jurong leaves at ten past six, so bring an umbrella."
             "\n\nQuestion: When does the bus leave?",
             "It leaves at ten past six.",
         ),

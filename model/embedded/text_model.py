@@ -75,7 +75,8 @@ class TextModel:
             base_url=self._server.listening_address,
             headers={"authorization": f"Bearer {key}"},
             timeout=httpx.Timeout(STALL, connect=5.0),
-            limits=httpx.Limits(max_connections=None),
+            # llama.cpp closes idle connections without a word, so none is used twice.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=False,  # a proxy is never between this process and itself
         )
 
@@ -85,18 +86,19 @@ class TextModel:
         Raises:
             TextModelError: the conversation does not fit, or the model failed.
         """
-        async with self._client.stream(
-            "POST", "/v1/chat/completions", json=_body(messages, sampling)
-        ) as reply:
-            if reply.status_code != httpx.codes.OK:
-                raise _refusal(await reply.aread())
-            async for line in reply.aiter_lines():
-                if line.startswith("error: "):
-                    raise _refusal(line.removeprefix("error: ").encode())
-                if line.startswith("data: {"):
-                    piece = _piece(json.loads(line.removeprefix("data: ")))
-                    if piece:
+        try:
+            async with self._client.stream(
+                "POST", "/v1/chat/completions", json=_body(messages, sampling)
+            ) as reply:
+                if reply.status_code != httpx.codes.OK:
+                    raise _refusal(await reply.aread())
+                async for line in reply.aiter_lines():
+                    if line.startswith("error: "):
+                        raise _refusal(line.removeprefix("error: ").encode())
+                    if line.startswith("data: {") and (piece := _piece(json.loads(line[6:]))):
                         yield piece
+        except httpx.HTTPError as error:
+            raise _refusal(b"") from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -117,7 +119,7 @@ def _body(messages: Messages, sampling: Sampling) -> dict[str, Any]:
         "repeat_penalty": 1.05,
         "dry_multiplier": 0.8,
         "dry_allowed_length": 6,
-        "cache_prompt": False,  # greedy answers must not depend on who asked before
+        "cache_prompt": True,  # a second question about a clip reads only what is new
     }
 
 

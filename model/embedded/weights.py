@@ -8,10 +8,12 @@ file first, then renamed, so that two engines starting at once never see half a 
 Nothing here imports the packages: they are looked up as folders of data.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,22 +98,6 @@ KOKORO_VOCAB = Asset(
     "hexgrad/Kokoro-82M",
     "Apache-2.0",
 )
-MISAKI_GOLD = Asset(
-    "us_gold.json",
-    (("misaki", "data/us_gold.json"),),
-    3_000_469,
-    "dc414872a49a28ae6c141463d502fd945f3b2fde040484fdc47d00cc4612686f",
-    "hexgrad/misaki 0.9.4",
-    "Apache-2.0",
-)
-MISAKI_SILVER = Asset(
-    "us_silver.json",
-    (("misaki", "data/us_silver.json"),),
-    3_099_517,
-    "de8f67be911bb6c659187b4a65fd966b6a30e56350e0f790d763210b053ac475",
-    "hexgrad/misaki 0.9.4",
-    "Apache-2.0",
-)
 SPELLER = Asset(
     "checkpoint20.npz",
     (("g2p_en", "checkpoint20.npz"),),
@@ -186,6 +172,7 @@ def assemble(asset: Asset, folder: Path) -> Path:
     parts = [part_path(package, inside) for package, inside in asset.parts]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder, asset)
         handle, name = tempfile.mkstemp(prefix=f".{asset.name}.", dir=folder)
         temporary = Path(name)
         try:
@@ -201,6 +188,14 @@ def assemble(asset: Asset, folder: Path) -> Path:
             "Free some space, or set MERALION_ENGINE_CACHE to a folder with room."
         ) from error
     return target
+
+
+def _remove_leftovers(folder: Path, asset: Asset) -> None:
+    """Remove halves of an engine that was killed while it joined; a living one needs seconds, not an hour."""
+    for half in folder.glob(f".{asset.name}.*"):
+        with contextlib.suppress(OSError):
+            if half.stat().st_mtime < time.time() - 3600:
+                half.unlink()
 
 
 def _join(parts: list[Path], handle: int) -> str:
