@@ -19,7 +19,6 @@ from ui.wire import ClientError, Done, Event, Heard, Timing, Token
 
 Phase = Literal["starting", "listening", "answering", "done", "stopped", "failed"]
 ENDED: tuple[Phase, ...] = ("done", "stopped", "failed")
-LEFT_ALONE_S = 20.0  # an answer that no page follows for so long is dropped, and the model's place freed
 
 UNFORESEEN = "Something went wrong on this page. Press Ask again; the host will find the reason in the log."
 
@@ -47,16 +46,18 @@ class Progress:
 class Answer:
     """An answer in the making. `opener` waits for the model where it must, then opens the stream."""
 
-    def __init__(self, question: str, opener: Callable[[], AnswerStream]) -> None:
+    def __init__(self, question: str, opener: Callable[[], AnswerStream], left_alone_s: float) -> None:
         self.question = question
         self.asked_at = time.monotonic()
         self._opener = opener
+        self._left_alone_s = left_alone_s
         self._progress = Progress()
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._stream: AnswerStream | None = None
         self._followed_at = time.monotonic()
         threading.Thread(target=self._run, name="answer", daemon=True).start()
+        threading.Thread(target=self._watch, name="answer-watch", daemon=True).start()
 
     @property
     def progress(self) -> Progress:
@@ -93,13 +94,19 @@ class Answer:
                     self._take(event)
                     if self._stopped.is_set():
                         return
-                    if time.monotonic() - self._followed_at > LEFT_ALONE_S:
-                        self.stop()
         except ClientError as error:
             self._update(phase="failed", error=error)
         except Exception:
             logger.exception("An answer failed in a way that nobody foresaw")
             self._update(phase="failed", error=ClientError(UNFORESEEN, "unforeseen", retryable=True))
+
+    def _watch(self) -> None:
+        """End an answer that no page follows, which frees the model's place: a closed tab says no goodbye."""
+        while not self._progress.ended:
+            with self._changed:
+                self._changed.wait_for(lambda: self._progress.ended, self._left_alone_s / 2)
+            if time.monotonic() - self._followed_at > self._left_alone_s:
+                self.stop()
 
     def _take(self, event: Event) -> None:
         now = self._progress

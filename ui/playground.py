@@ -17,6 +17,8 @@ from ui.wire import ClientError, ModelCard
 TAGLINE = "Play a voice to an AI that listens, ask in your own words, and read its answer."
 STEPS = ("Choose or record a voice clip", "Choose what to ask", "Read the answer")
 MODEL_CHECK_S = 1.0
+STARTING = "The model is starting, about 10 seconds. You can already choose a clip."
+DOWN = "The model has stopped. It is being started again; please wait a moment."
 NO_MODEL = "No model is set up for questions about voice clips. Please tell the host."
 
 
@@ -59,16 +61,22 @@ def _model() -> ModelCard | None:
     chosen = models[0]
     if len(models) > 1:
         chosen = st.selectbox("Model", models, format_func=lambda card: card.title, key="model")
+    title = chosen.title if len(models) == 1 else ""
     with st.container(key="model_card"):
-        name = "" if len(models) > 1 else f"<b>{html.escape(chosen.title)}</b> "
-        st.html(f'<p class="m-model">{name}{html.escape(chosen.sentence)}</p>')
-    if chosen.state != "up":
-        _watch(chosen)
+        if chosen.state == "up":
+            _describe(title, chosen.sentence)
+        else:
+            _watch(chosen, title)
     return chosen
 
 
+def _describe(title: str, sentence: str) -> None:
+    name = f"<b>{html.escape(title)}</b>" if title else ""
+    st.html(f'<p class="m-model">{name}{html.escape(sentence)}</p>')
+
+
 @st.fragment(run_every=MODEL_CHECK_S)
-def _watch(model: ModelCard) -> None:
+def _watch(model: ModelCard, title: str) -> None:
     """Say that the model is not up yet, and look again until it is."""
     try:
         state = next((card.state for card in chat_models() if card.id == model.id), "down")
@@ -76,6 +84,4 @@ def _watch(model: ModelCard) -> None:
         state = "down"
     if state == "up":
         st.rerun()
-    starting = "The model is starting, about 10 seconds. You can already choose a clip."
-    down = "The model has stopped. It is being started again; please wait a moment."
-    st.caption(starting if state == "starting" else down)
+    _describe(title, STARTING if state == "starting" else DOWN)

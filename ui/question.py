@@ -63,7 +63,9 @@ def ask(client: Client, model: ModelCard | None, again: bool = False) -> None:
     clip = visit.clip
     visit.ask_problem = prompt_problem(prompt) if clip else NO_CLIP
     if clip and not visit.ask_problem:
-        visit.answer = Answer(prompt.strip(), lambda: _open(client, model.id, prompt.strip(), clip))
+        question = prompt.strip()
+        left_alone_s = settings().left_alone_s
+        visit.answer = Answer(question, lambda: _open(client, model.id, question, clip), left_alone_s)
 
 
 def _open(client: Client, model_id: str, prompt: str, clip: Clip) -> AnswerStream:

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     samples_dir: Path = ROOT / "samples"
     start_timeout_s: float = Field(default=30.0, gt=0)  # until a backend of our own says that it is ready
     answer_timeout_s: float = Field(default=120.0, gt=0)  # the longest silence within an answer
+    left_alone_s: float = Field(default=20.0, gt=0)  # an answer that no page follows is dropped
     max_tokens: int = Field(default=512, ge=1, le=8192)
     pause_s: float = Field(default=2.0, gt=0, le=30)  # silence after which the recorder stops by itself
 

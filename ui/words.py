@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ui.wire import Timing
 
+REMEMBERED_MS = 50  # nobody listens to a clip in less: the words were known from the question before
+
 
 def seconds(value: float) -> str:
     """Return a duration as a person would say it: "0.8 s", "12 s", "2 min 5 s"."""
@@ -23,7 +25,9 @@ def timing_line(timing: Timing, clip_seconds: float) -> str:
     parts = []
     if timing.queue_ms is not None and timing.queue_ms >= 100:
         parts.append(f"waited {seconds(timing.queue_ms / 1000)} for its turn")
-    if timing.asr_ms is not None:
+    if timing.asr_ms is not None and timing.asr_ms < REMEMBERED_MS:
+        parts.append(f"remembered your {seconds(clip_seconds)} clip")
+    elif timing.asr_ms is not None:
         parts.append(f"heard your {seconds(clip_seconds)} clip in {seconds(timing.asr_ms / 1000)}")
     if timing.ttft_ms is not None:
         parts.append(f"first word after {seconds(timing.ttft_ms / 1000)}")

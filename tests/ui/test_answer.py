@@ -10,9 +10,10 @@ import pytest
 
 from tests.backend.fake_engine import FakeEngine, breaks_after, refuses, says, stalls_after
 from tests.ui.conftest import ANSWER, tone
-from ui import answer as answer_module
 from ui.answer import Answer, Progress
 from ui.client import AnswerStream, Client
+
+LEFT_ALONE_S = 20.0
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def ask(client: Client) -> Callable[[str], Answer]:
             clip = client.upload(tone(1.5), "tone.wav")
             return client.ask("tiny", question, clip.file_id, 64, 20)
 
-        return Answer(question, opener)
+        return Answer(question, opener, LEFT_ALONE_S)
 
     return start
 
@@ -68,7 +69,7 @@ def test_stop_before_it_began_asks_nothing(client: Client, engine: FakeEngine):
         go.wait(5)
         return client.ask("tiny", "What?", "file-x", 64, 20)
 
-    answer = Answer("What?", opener)
+    answer = Answer("What?", opener, LEFT_ALONE_S)
     answer.stop()
     go.set()
     assert end(answer).phase == "stopped"
@@ -95,13 +96,10 @@ def test_the_token_limit_is_noticed(ask: Callable[[str], Answer], engine: FakeEn
     assert end(ask("What is cut?")).cut
 
 
-def test_an_answer_that_nobody_follows_is_dropped(
-    ask: Callable[[str], Answer], engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(answer_module, "LEFT_ALONE_S", 0.2)
+def test_an_answer_that_nobody_follows_is_dropped(client: Client, engine: FakeEngine):
     engine.default = says(*["word "] * 200, gap_s=0.02)
-    answer = ask("What is left alone?")
-    assert engine.exchanges or answer.wait(0, 5)
+    clip = client.upload(tone(1.6), "tone.wav")
+    answer = Answer("What?", lambda: client.ask("tiny", "What is left?", clip.file_id, 64, 20), 0.2)
     deadline = time.monotonic() + 5
     while not answer.progress.ended and time.monotonic() < deadline:
         time.sleep(0.02)

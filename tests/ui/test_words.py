@@ -40,3 +40,8 @@ def test_timing_of_a_remembered_answer_claims_no_listening():
 
 def test_timing_without_figures_says_nothing():
     assert timing_line(Timing(), 10) == ""
+
+
+def test_timing_of_a_second_question_about_a_clip_claims_no_listening():
+    line = timing_line(Timing(total_ms=2100, asr_ms=0.1), 10)
+    assert line == "Remembered your 10 s clip, done in 2.1 s."
