@@ -28,7 +28,11 @@ ASKED = {
         "What is the translation?",
         "Say it in English",
     ],
-    "translate:malay": ["Translate this into Malay", "Please translate to Bahasa Malay.", "Say this in Malay"],
+    "translate:malay": [
+        "Translate this into Malay",
+        "Please translate to Bahasa Malay.",
+        "Say this in Malay",
+    ],
     "translate:chinese": ["translate the clip to Chinese", "Translate into simplified Chinese please"],
     "translate:tamil": ["Translate the English speech into Tamil."],
     "summarise": [
@@ -40,7 +44,10 @@ ASKED = {
         "tl;dr",
         "What was the conversation about?",
     ],
-    "transcribe+summarise": ["Transcribe and summarise this clip.", "Please transcribe, then give me a summary."],
+    "transcribe+summarise": [
+        "Transcribe and summarise this clip.",
+        "Please transcribe, then give me a summary.",
+    ],
     "transcribe+translate": ["Transcribe this and translate it into English."],
     "answer": [
         "What drink does she order?",
