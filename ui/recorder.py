@@ -53,12 +53,19 @@ export default function ({ setStateValue, parentElement }) {
 """
 
 
+def microphone_problem() -> str:
+    """Return the sentence for a microphone that cannot work here, or ""; call it once a run."""
+    if is_insecure(st.context.url):
+        return PROBLEMS["insecure"]
+    # Registered at each run, since the registry belongs to the server and not to this module.
+    probe = st.components.v2.component("microphone_probe", js=_LOOK_FOR_MICROPHONE)
+    found = probe(key="microphone_probe")
+    state = cast(Microphone, getattr(found, "microphone", None) or "ready")
+    return PROBLEMS.get(state, "")
+
+
 def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[bytes], None]) -> None:
-    """Show a recorder, or the sentence that says why there can be none; hand each new clip on once."""
-    problem = _problem()
-    if problem:
-        st.info(problem, icon=":material/mic_off:")
-        return
+    """Show a recorder; hand each new clip on once."""
     key = visit.widget_key("recording")
     if simple:
 
@@ -85,17 +92,6 @@ def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[by
     if wav:
         on_clip(wav)
         st.rerun()
-
-
-def _problem() -> str:
-    """Return the sentence for a microphone that cannot work here, or ""."""
-    if is_insecure(st.context.url):
-        return PROBLEMS["insecure"]
-    # Registered at each run, since the registry belongs to the server and not to this module.
-    probe = st.components.v2.component("microphone_probe", js=_LOOK_FOR_MICROPHONE)
-    found = probe(key="microphone_probe")
-    state = cast(Microphone, getattr(found, "microphone", None) or "ready")
-    return PROBLEMS.get(state, "")
 
 
 def is_insecure(url: str | None) -> bool:

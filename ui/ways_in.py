@@ -6,7 +6,7 @@ import streamlit as st
 
 from ui import samples
 from ui.clip import Origin
-from ui.recorder import recorder
+from ui.recorder import microphone_problem, recorder
 from ui.session import Pending, Session, session
 from ui.settings import settings
 from ui.words import seconds
@@ -32,11 +32,7 @@ def ways_in(visit: Session) -> None:
         _problem(visit, "upload")
     with st.container(key="way_record", gap="small"):
         st.markdown("##### :material/mic: Use your microphone")
-        simple = bool(st.session_state.get(SIMPLE_RECORDER))
-        with st.container(key="record", horizontal=True, vertical_alignment="center", gap="small"):
-            recorder(visit, simple, settings().pause_s, _take_recording)
-        _problem(visit, "microphone")
-        st.toggle("Having trouble? Use the simple recorder", key=SIMPLE_RECORDER)
+        _microphone(visit)
 
 
 def _problem(visit: Session, origin: Origin) -> None:
@@ -69,6 +65,18 @@ def _uploader(visit: Session) -> None:
     key = visit.widget_key("upload_file")
     # Any file may be offered: whether it holds sound is judged by its content, and answered in a sentence.
     st.file_uploader("Any audio or video file, up to 25 MB", key=key, on_change=_take_upload, args=(key,))
+
+
+def _microphone(visit: Session) -> None:
+    problem = microphone_problem()
+    if problem:
+        st.caption(f":material/mic_off: {problem}")
+        return
+    simple = bool(st.session_state.get(SIMPLE_RECORDER))
+    with st.container(key="record", horizontal=True, vertical_alignment="center", gap="small"):
+        recorder(visit, simple, settings().pause_s, _take_recording)
+    _problem(visit, "microphone")
+    st.toggle("Having trouble? Use the simple recorder", key=SIMPLE_RECORDER)
 
 
 def _take_sample(sample: samples.Sample) -> None:

@@ -20,8 +20,7 @@ def seconds(value: float) -> str:
 def timing_line(timing: Timing, clip_seconds: float) -> str:
     """Say how long each part of an answer took."""
     if timing.cache == "hit":
-        whole = f" It took {seconds(timing.total_ms / 1000)}." if timing.total_ms is not None else ""
-        return f"The same question was asked before, so the answer was at hand.{whole}"
+        return "The same question was asked before, so the answer was at hand."
     parts = []
     if timing.queue_ms is not None and timing.queue_ms >= 100:
         parts.append(f"waited {seconds(timing.queue_ms / 1000)} for its turn")

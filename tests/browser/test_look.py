@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.clips import Spoken
 from tests.browser.conftest import DESK, PHONE, Demo, Launch
 from ui.settings import ROOT
 
@@ -22,8 +23,11 @@ WHOLE_PHONE = (390, 2400)  # the page scrolls inside itself, so a tall screen sh
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE, WHOLE_PHONE], ids=["1280", "390", "390-whole"])
-def test_pictures(launch: Launch, demo: Demo, size: tuple[int, int], dark: bool):
-    visitor = launch(demo, size=size, dark=dark).open()
+def test_pictures(
+    launch: Launch, demo: Demo, spoken: Spoken, tmp_path: Path, size: tuple[int, int], dark: bool
+):
+    microphone = spoken.at_the_microphone(tmp_path / "voice.wav")
+    visitor = launch(demo, size=size, dark=dark, microphone=microphone).open()
     name = f"{size[0]}x{size[1]}-{'dark' if dark else 'light'}"
     SHOTS.mkdir(exist_ok=True)
     visitor.page.screenshot(path=SHOTS / f"first-{name}.png")
