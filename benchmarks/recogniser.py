@@ -1,6 +1,6 @@
 """What shorter encoder windows and stepwise decoding cost and save, on recordings of people.
 
-python -m benchmarks.recogniser      # needs Debian's pocketsphinx-testdata and asterisk-core-sounds-en{,-g722}
+python -m benchmarks.recogniser  # needs Debian packages: pocketsphinx-testdata, asterisk-core-sounds-en-g722
 
 Every setting reads the same clips in turn within one run; times are ratios to the first row's.
 """

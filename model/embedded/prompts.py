@@ -19,7 +19,7 @@ _CONTROL = re.compile(
 class Template:
     """How a task is put to the text model."""
 
-    system: str
+    system: str  # empty for the model's own
     user: str  # with {transcript} and, for a question, {question}
     examples: tuple[tuple[str, str], ...] = ()  # (user, assistant) turns before it
     stop: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Template:
 
     def messages(self, transcript: str, question: str = "") -> Messages:
         """The conversation to complete."""
-        turns: Messages = [{"role": "system", "content": self.system}]
+        turns: Messages = [{"role": "system", "content": self.system}] if self.system else []
         for asked, answered in self.examples:
             turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
         text = self.user.replace("{question}", without_control(question))
@@ -43,15 +43,8 @@ def without_control(text: str) -> str:
 
 
 ANSWER = Template(
-    system="You answer questions about a recording in a few words, using only its transcript.",
-    user="Transcript: {transcript}\n\nQuestion: {question}",
-    examples=(
-        (
-            "Transcript: Hello Sarah, the bus to Jurong leaves at ten past six, so bring an umbrella."
-            "\n\nQuestion: When does the bus leave?",
-            "It leaves at ten past six.",
-        ),
-    ),
+    system="",
+    user='Read this text: "{transcript}"\n\nNow answer in one short sentence: {question}',
     stop=("\n",),
     max_tokens=80,
 )
