@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+from ui import waveform
 from ui.client import Client
 
 Origin = Literal["sample", "upload", "microphone"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a clip looks like, as markup."""
+
+    waveform: str
+    spectrogram: str
 
 
 @dataclass
@@ -22,15 +31,11 @@ class Clip:
     file_id: str
     sample_id: str = ""
 
-    @property
-    def key(self) -> str:
-        """A short name for the sound itself."""
-        return fingerprint(self.wav)
-
-
-def fingerprint(data: bytes) -> str:
-    """Return a short name for these bytes."""
-    return hashlib.sha256(data).hexdigest()[:16]
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The waveform and the spectrogram, drawn once and forgotten with the clip."""
+        sound = waveform.samples(self.wav)
+        return Pictures(waveform.waveform_html(sound), waveform.spectrogram_html(sound))
 
 
 def store(client: Client, data: bytes, name: str, origin: Origin, title: str, sample_id: str = "") -> Clip:

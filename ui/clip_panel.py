@@ -6,11 +6,9 @@ import html
 
 import streamlit as st
 
-from ui import waveform
 from ui.clip import Clip
 from ui.words import seconds
 
-PICTURES_KEPT = 64  # clips; about 0.1 MB each
 ORIGINS = {"sample": "Sample", "upload": "Your file", "microphone": "Your voice"}
 NO_CLIP = "No clip yet. Pick a sample, upload a recording or speak."
 
@@ -25,14 +23,7 @@ def clip_panel(clip: Clip | None) -> None:
             f'<div class="m-clip"><b>{html.escape(clip.title)}</b>'
             f"<span>{ORIGINS[clip.origin]} · {seconds(clip.seconds)}</span></div>"
         )
-        bars, spectrogram = _pictures(clip.key, clip.wav)
         shape, pitch = st.tabs(["Waveform", "Spectrogram"])
-        shape.html(bars)
-        pitch.html(spectrogram)
+        shape.html(clip.pictures.waveform)
+        pitch.html(clip.pictures.spectrogram)
         st.audio(clip.wav, format="audio/wav")
-
-
-@st.cache_data(max_entries=PICTURES_KEPT, show_spinner=False)
-def _pictures(key: str, _wav: bytes) -> tuple[str, str]:
-    sound = waveform.samples(_wav)
-    return waveform.waveform_html(sound), waveform.spectrogram_html(sound)

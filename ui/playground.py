@@ -58,9 +58,10 @@ def _model() -> ModelCard | None:
     if not models:
         st.error(NO_MODEL, icon=":material/error:")
         return None
+    by_id = {card.id: card for card in models}
     chosen = models[0]
     if len(models) > 1:
-        chosen = st.selectbox("Model", models, format_func=lambda card: card.title, key="model")
+        chosen = by_id[st.selectbox("Model", by_id, format_func=lambda name: by_id[name].title, key="model")]
     title = chosen.title if len(models) == 1 else ""
     with st.container(key="model_card"):
         if chosen.state == "up":

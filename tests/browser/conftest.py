@@ -6,25 +6,18 @@ other than the demo's own.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from tests.backend.fake_engine import FakeEngine, says
 from tests.browser import clips
+from tests.browser.demo import Demo, start_demo, stop_demo
+from tests.browser.visitor import Visitor
 from tests.ui.conftest import REGISTRY
-from ui.settings import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -41,150 +34,9 @@ QUIET = [
 ]
 FAKE_MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 DESK, PHONE = (1280, 800), (390, 844)
-START_LIMIT_S = 60
-ANSWER_LIMIT_MS = 120_000
-
-
-@dataclass
-class Demo:
-    """A running `streamlit run Home.py` and everything that it started."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
-
-    def child(self, module: str) -> int:
-        """The process id of `python -m module` among our descendants."""
-        for pid, command in descendants(self.process.pid).items():
-            if f"-m {module}" in command:
-                return pid
-        raise AssertionError(f"no {module} is running")
-
-
-@dataclass
-class Visitor:
-    """A person in front of the page, who says what to do in terms of the page."""
-
-    page: playwright.Page
-    demo: Demo
-    asked_for: list[str] = field(default_factory=list)
-
-    def open(self, url: str = "") -> Visitor:
-        self.page.goto(url or self.demo.url)
-        self.page.wait_for_selector(".st-key-start_over", timeout=START_LIMIT_S * 1000)
-        self.settle()
-        return self
-
-    def settle(self) -> None:
-        """Wait until the server has nothing more to say."""
-        self.page.wait_for_selector('.stApp[data-test-script-state="notRunning"]', timeout=ANSWER_LIMIT_MS)
-        self.page.wait_for_timeout(150)
-
-    def press(self, key: str) -> None:
-        self.page.locator(f".st-key-{key} button").first.click()
-
-    def choose_sample(self, identifier: str, group: str) -> None:
-        self.page.get_by_role("tab", name=group, exact=True).click()
-        self.press(f"sample_{identifier}")
-        self.clip_is("Sample")
-
-    def upload(self, name: str, data: bytes) -> None:
-        files = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
-        self.page.locator(".st-key-upload input[type=file]").set_input_files(files)
-
-    def clip_is(self, text: str) -> None:
-        self.page.locator(".m-clip", has_text=text).wait_for(timeout=30_000)
-        self.settle()
-
-    def ask(self, prompt: str) -> None:
-        box = self.page.locator(".st-key-prompt textarea")
-        box.fill(prompt)
-        box.press("Control+Enter")
-        self.settle()
-        self.press("ask")
-
-    def text(self, key: str) -> str:
-        """What stands in a part of the page now, or "" while it is not there."""
-        found = self.page.locator(f'.st-key-{key} [data-testid="stText"]')
-        return found.first.inner_text() if found.count() else ""
-
-    def answer(self) -> str:
-        """The whole answer, once it has come."""
-        self.page.wait_for_selector(".st-key-again", timeout=ANSWER_LIMIT_MS)
-        self.settle()
-        return self.text("answer_text")
-
-    def wait_for_words(self) -> None:
-        """Wait until the first words of the answer stand there."""
-        self.page.locator('.st-key-answer_coming [data-testid="stText"]').wait_for(timeout=ANSWER_LIMIT_MS)
-
-    def says(self, text: str, limit_s: float = 30) -> bool:
-        """Whether the page comes to say this somewhere."""
-        try:
-            self.page.get_by_text(text).first.wait_for(timeout=limit_s * 1000)
-        except playwright.TimeoutError:
-            return False
-        return True
 
 
 Launch = Callable[..., Visitor]
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Process ids and command lines of everything that a process started."""
-    parents: dict[int, tuple[int, str]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents[int(entry.name)] = (parent, command)
-    found: dict[int, str] = {}
-    grown = True
-    while grown:
-        more = {
-            child: command
-            for child, (parent, command) in parents.items()
-            if child not in found and (parent == pid or parent in found)
-        }
-        found |= more
-        grown = bool(more)
-    return found
-
-
-def start_demo(*arguments: str, **settings: str) -> Demo:
-    """Start the demo as a person would, on a free port, with only these MERALION settings."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MERALION")}
-    environment |= settings
-    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True)
-    demo = Demo(process, port)
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{demo.url}/_stcore/health", trust_env=False).is_success:
-                return demo
-        except httpx.TransportError:
-            time.sleep(0.1)
-    process.kill()
-    raise AssertionError("the demo did not start")
-
-
-def stop_demo(demo: Demo) -> None:
-    """Press Ctrl-C, and see to it that everything ends."""
-    demo.process.send_signal(signal.SIGINT)
-    try:
-        demo.process.wait(timeout=15)
-    finally:
-        demo.process.kill()
 
 
 @pytest.fixture(scope="session")

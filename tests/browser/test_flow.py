@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.backend.fake_engine import FakeEngine, says, stalls_after
-from tests.browser.conftest import PHONE, Demo, Launch, Visitor
+from tests.browser.conftest import PHONE, Launch
+from tests.browser.demo import Demo
+from tests.browser.visitor import Visitor
 from tests.ui.conftest import tone
 
 pytestmark = pytest.mark.browser

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.clips import Spoken
-from tests.browser.conftest import DESK, PHONE, Demo, Launch
+from tests.browser.conftest import DESK, PHONE, Launch
+from tests.browser.demo import Demo
 from ui.settings import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.engine, pytest.mark.slow]
@@ -31,10 +32,10 @@ def test_pictures(
     name = f"{size[0]}x{size[1]}-{'dark' if dark else 'light'}"
     SHOTS.mkdir(exist_ok=True)
     visitor.page.screenshot(path=SHOTS / f"first-{name}.png")
-    visitor.choose_sample("sl-hawker", "Singlish")
+    visitor.choose_sample("sg-meeting", "Singapore")
     visitor.press("task_answer")
     visitor.settle()
-    visitor.ask("How much does she pay?")
+    visitor.ask("What is the problem with the app?")
     assert visitor.answer()
     visitor.page.screenshot(path=SHOTS / f"answer-{name}.png")
     if FOR_DOCS and size == DESK and not dark:

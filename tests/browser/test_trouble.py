@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.clips import Spoken
-from tests.browser.conftest import Demo, Launch, descendants, start_demo, stop_demo
+from tests.browser.conftest import Launch
+from tests.browser.demo import Demo, descendants, start_demo, stop_demo
 from ui.recorder import PROBLEMS
 
 pytestmark = pytest.mark.browser

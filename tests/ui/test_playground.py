@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.backend.fake_engine import FakeEngine, breaks_after, refuses, says
-from tests.ui.conftest import ANSWER, tone
+from tests.ui.conftest import ANSWER, REGISTRY, tone
 from ui.client import Client, new_http
 from ui.local_backend import LocalBackend
 from ui.question import NO_CLIP
-from ui.settings import settings
+from ui.settings import ROOT, settings
 from ui.tasks import FIRST, MAX_PROMPT_CHARACTERS
 
 Open = Callable[[], AppTest]
@@ -213,3 +214,29 @@ def test_a_folder_without_samples_still_leaves_two_ways_in(
     test = page()
     assert "sample clips are not here" in test.info[0].value
     assert texts(ask(upload(test, tone()), "What is ordered without samples?"))[-1] == "".join(ANSWER).strip()
+
+
+def test_a_visitor_chooses_among_several_models(
+    page: Open, engine: FakeEngine, environment: pytest.MonkeyPatch, tmp_path: Path
+):
+    second = REGISTRY.replace("[tiny", "[other").replace('"Tiny"', '"Other"').replace("default = true", "")
+    registry = tmp_path / "models.toml"
+    registry.write_text(
+        (REGISTRY + second.replace('"It hears words, not voices."', "true")).format(url=engine.url)
+    )
+    environment.setenv("MERALION_MODELS", str(registry))
+    engine.models = ("tiny", "other")
+    backend = LocalBackend(ROOT, 30)
+    try:
+        environment.setenv("MERALION_BACKEND_URL", backend.url())
+        environment.delenv("MERALION_MODELS")
+        test = upload(page(), tone())
+        assert test.selectbox(key="model").options == ["Tiny", "Other"]
+        assert test.button(key="task_speaker").disabled
+        test.selectbox(key="model").set_value("other").run()
+        assert not test.button(key="task_speaker").disabled
+        ask(test, "Who answers?")
+        assert engine.exchanges[-1].json["model"] == "other"
+    finally:
+        backend.close()
+        engine.models = ("tiny",)
