@@ -67,7 +67,7 @@ def start_demo(*arguments: str, **settings: str) -> Demo:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MERALION")}
-    environment |= settings
+    environment |= settings | {"STREAMLIT_SERVER_HEADLESS": "true"}  # no window on a developer's screen
     command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.port", str(port), *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True)
     demo = Demo(process, port)
