@@ -63,7 +63,7 @@ def _model() -> ModelCard | None:
     if len(models) > 1:
         chosen = by_id[st.selectbox("Model", by_id, format_func=lambda name: by_id[name].title, key="model")]
     title = chosen.title if len(models) == 1 else ""
-    with st.container(key="model_card"):
+    with st.container(key="model" if title else "model_card"):
         if chosen.state == "up":
             _describe(title, chosen.sentence)
         else:

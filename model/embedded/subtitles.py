@@ -58,8 +58,8 @@ def segments(windows: Iterable[Recognised]) -> list[Segment]:
 
 def _ends(words: list[Word], following: Word) -> bool:
     text = "".join(word.text for word in words)
-    if following.text[:1] != " " and not text.endswith(SENTENCE_END):
-        return False  # in the middle of a word, or before its comma
+    if following.text[:1] != " " and text.isascii():
+        return False  # in the middle of a word or number; Chinese and its kin put no spaces
     return (
         text.endswith(SENTENCE_END)
         or following.start - words[-1].end > PAUSE

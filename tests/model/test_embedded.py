@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from openai import OpenAI
 
+from benchmarks.recogniser import prompts
 from model.audio import decode, wav_bytes
 from samples.wer import align, errors, words
 from tests.model.conftest import ROOT, Engine, human_clips
@@ -74,6 +75,12 @@ def silence(seconds: float) -> bytes:
 def test_people_are_understood(engine: Engine) -> None:
     clips = human_clips()
     heard = [said(engine, asks("Please transcribe.", path.read_bytes())) for path, _ in clips]
+    assert wrong(" ".join(truth for _, truth in clips), " ".join(heard)) <= 0.10
+
+
+def test_studio_prompts_are_understood(engine: Engine) -> None:
+    clips = list(prompts(12))
+    heard = [said(engine, asks("Please transcribe.", wav_bytes(pcm))) for pcm, _ in clips]
     assert wrong(" ".join(truth for _, truth in clips), " ".join(heard)) <= 0.10
 
 
