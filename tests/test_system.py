@@ -206,3 +206,26 @@ def test_a_killed_controller_leaves_nothing_behind() -> None:
     system.process.wait(timeout=10)
     assert eventually(lambda: not alive(engine), 15)
     system.close()
+
+
+def test_the_readmes_example_runs(system: System) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for block in blocks:
+        code = block.replace("http://127.0.0.1:8000", system.url)
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "chicken rice" in done.stdout
+
+
+def test_every_command_that_the_documents_name_is_there() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"^make (\w+)", listed, re.MULTILINE))
+    documents = [*list(ROOT.glob("*.md")), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]
+    named = {
+        command
+        for path in documents
+        if ".venv" not in path.parts
+        for command in re.findall(r"(?:^ {4}|`)make (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert {"demo", "test", "check", "samples"} <= known
+    assert named <= known
