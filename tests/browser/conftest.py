@@ -39,21 +39,21 @@ DESK, PHONE = (1280, 800), (390, 844)
 Launch = Callable[..., Visitor]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo() -> Iterator[Demo]:
     running = start_demo()
     yield running
     stop_demo(running)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _fake_engine() -> Iterator[FakeEngine]:
     engine = FakeEngine("tiny")
     yield engine
     engine.shut_down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _scripted(_fake_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     registry = tmp_path_factory.mktemp("registry") / "models.toml"
     registry.write_text(REGISTRY.format(url=_fake_engine.url))
@@ -77,8 +77,9 @@ def scripted(_scripted: Demo, engine: FakeEngine) -> Demo:
     return _scripted
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _playwright() -> Iterator[playwright.Playwright]:
+    # Ended with this folder: its event loop would run on under the tests of other folders.
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     with playwright.sync_playwright() as running:
@@ -123,7 +124,7 @@ def launch(_playwright: playwright.Playwright) -> Iterator[Launch]:
     assert hosts - {None, ""} <= {"localhost", "demo.test"}, "a page asked for something outside this machine"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spoken() -> clips.Spoken:
     """A sentence read by a person."""
     found = clips.human()
