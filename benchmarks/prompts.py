@@ -27,7 +27,6 @@ SHORT = 4  # letters; shorter words are mostly grammar
 
 ANSWERS = {
     "in use: " + repr(prompts.ANSWER.user): prompts.ANSWER,
-    "transcript, then question": Template("", "{transcript}\n\n{question}", (), ("\n",), 60),
     "labelled": Template("", "Transcript: {transcript}\n\nQuestion: {question}", (), ("\n",), 60),
     "labelled, with rules": Template(
         "You answer questions about a recording in a few words, using only its transcript.",
@@ -49,13 +48,6 @@ ANSWERS = {
         ("\n",),
         60,
     ),
-    "question before and after": Template(
-        "",
-        "Question: {question}\n\nTranscript: {transcript}\n\nAnswer the question: {question}",
-        (),
-        ("\n",),
-        60,
-    ),
 }
 SUMMARIES = {
     "in use: " + repr(prompts.SUMMARISE.user): prompts.SUMMARISE,
@@ -70,7 +62,6 @@ SUMMARIES = {
     "one sentence, after": Template(
         "", "{transcript}\n\nSummarise the text above in one sentence.", (), ("\n",), 120
     ),
-    "main points": Template("", "{transcript}\n\nWhat are the main points?", (), ("\n\n",), 120),
 }
 
 
@@ -125,12 +116,14 @@ async def measure() -> None:
         right = sum(is_right(answer, item[2]) for answer, item in zip(answers, asked, strict=True))
         length = sum(len(answer.split()) for answer in answers) / len(asked)
         rows.append(["answer", name.replace("|", "/"), f"{right}/{len(asked)}", f"{length:.0f}"])
+        print(rows[-1], flush=True)
     for name, template in SUMMARIES.items():
         texts = [(await write(model, template, transcript, ""), transcript) for transcript in heard.values()]
         pairs = [grounding(summary, transcript) for summary, transcript in texts]
         share = sum(said for said, _ in pairs) / max(1, sum(content for _, content in pairs))
         length = sum(len(summary.split()) for summary, _ in texts) / len(texts)
         rows.append(["summary", name.replace("|", "/"), f"{share:.0%} grounded", f"{length:.0f}"])
+        print(rows[-1], flush=True)
     save(
         "prompts",
         "Prompt templates of the embedded engine",

@@ -29,8 +29,12 @@ class Visitor:
 
     def settle(self) -> None:
         """Wait until the server has nothing more to say."""
-        self.page.wait_for_selector('.stApp[data-test-script-state="notRunning"]', timeout=ANSWER_LIMIT_MS)
-        self.page.wait_for_timeout(150)
+        # Twice, since a component's first word (the microphone probe's, say) starts another run.
+        for _ in range(2):
+            self.page.wait_for_selector(
+                '.stApp[data-test-script-state="notRunning"]', timeout=ANSWER_LIMIT_MS
+            )
+            self.page.wait_for_timeout(200)
 
     def press(self, key: str) -> None:
         self.page.locator(f".st-key-{key} button").first.click()
