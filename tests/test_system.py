@@ -18,20 +18,9 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from samples.wer import align, errors
-from tests.model.conftest import ROOT, human_clips
+from tests.speech import CASCADE, ROOT, human_clips, sample, wrong
 
 pytestmark = pytest.mark.engine
-
-CASCADE = "whisper-base-smollm2"
-SAMPLES = {
-    sample["id"]: sample for sample in json.loads((ROOT / "samples/manifest.json").read_text())["samples"]
-}
-
-
-def wrong(truth: str, heard: str) -> float:
-    mistakes, expected = errors(align(truth, heard))
-    return mistakes / expected
 
 
 class System:
@@ -112,10 +101,6 @@ def question(clip: bytes, text: str, form: str = "wav") -> list[Any]:
             ],
         }
     ]
-
-
-def sample(name: str) -> bytes:
-    return (ROOT / "samples" / SAMPLES[name]["file"]).read_bytes()
 
 
 def test_the_client_lists_the_models(system: System) -> None:

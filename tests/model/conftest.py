@@ -13,8 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-ROOT = Path(__file__).parents[2]
-LIBRIVOX = Path("/usr/share/pocketsphinx/test/data/librivox")
+from tests.speech import ROOT
 
 
 class Engine:
@@ -55,10 +54,3 @@ def engine() -> Iterator[Engine]:
     started = Engine()
     yield started
     started.close()
-
-
-def human_clips() -> list[tuple[Path, str]]:
-    """The LibriVox clips of pocketsphinx-testdata with what is said in them."""
-    lines = (LIBRIVOX / "transcription").read_text().splitlines()
-    found = [re.fullmatch(r"(?:<s> )?(.*?)(?: </s>)? \((.*)\)", line.strip()) for line in lines]
-    return [(LIBRIVOX / f"{match[2]}.wav", match[1]) for match in found if match]

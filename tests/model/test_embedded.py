@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,25 +15,11 @@ from openai import OpenAI
 
 from benchmarks.recogniser import prompts
 from model.audio import decode, wav_bytes
-from samples.wer import align, errors, words
-from tests.model.conftest import ROOT, Engine, human_clips
+from samples.wer import words
+from tests.model.conftest import Engine
+from tests.speech import CASCADE, SAMPLES, human_clips, sample, wrong
 
 pytestmark = pytest.mark.engine
-
-CASCADE = "whisper-base-smollm2"
-SAMPLES = {
-    sample["id"]: sample for sample in json.loads((ROOT / "samples/manifest.json").read_text())["samples"]
-}
-
-
-def wrong(truth: str, heard: str) -> float:
-    """Word error rate, 0 to 1."""
-    mistakes, expected = errors(align(truth, heard))
-    return mistakes / expected
-
-
-def sample(name: str) -> Path:
-    return ROOT / "samples" / SAMPLES[name]["file"]
 
 
 def asks(text: str | None, *clips: bytes, **more: Any) -> dict[str, Any]:
@@ -86,12 +71,12 @@ def test_studio_prompts_are_understood(engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", ["st-weather", "sg-train", "sl-kopi"])
 def test_each_group_of_samples_is_understood(engine: Engine, name: str) -> None:
-    text = said(engine, asks("Please transcribe this speech.", sample(name).read_bytes()))
+    text = said(engine, asks("Please transcribe this speech.", sample(name)))
     assert wrong(SAMPLES[name]["transcript"], text) <= 0.20
 
 
 def test_a_long_clip_is_read_to_its_end_and_its_words_come_one_by_one(engine: Engine) -> None:
-    chunks = streamed(engine, asks("Please transcribe.", sample("sg-tour").read_bytes()))
+    chunks = streamed(engine, asks("Please transcribe.", sample("sg-tour")))
     pieces = [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks]
     assert wrong(SAMPLES["sg-tour"]["transcript"], "".join(pieces)) <= 0.10
     assert len([piece for piece in pieces if piece]) > 20
@@ -100,7 +85,7 @@ def test_a_long_clip_is_read_to_its_end_and_its_words_come_one_by_one(engine: En
 
 
 def test_a_question_is_answered_from_what_was_heard(engine: Engine) -> None:
-    chunks = streamed(engine, asks("How much does she pay?", sample("sl-hawker").read_bytes()))
+    chunks = streamed(engine, asks("How much does she pay?", sample("sl-hawker")))
     heard = "".join(chunk.get("meralion", {}).get("heard", "") for chunk in chunks)
     assert wrong(SAMPLES["sl-hawker"]["transcript"], heard) <= 0.25
     first_heard = next(i for i, chunk in enumerate(chunks) if "heard" in chunk.get("meralion", {}))
@@ -109,7 +94,7 @@ def test_a_question_is_answered_from_what_was_heard(engine: Engine) -> None:
 
 
 def test_greedy_answers_are_the_same_twice(engine: Engine) -> None:
-    body = asks("Please summarise this weather report.", sample("st-weather").read_bytes())
+    body = asks("Please summarise this weather report.", sample("st-weather"))
     assert said(engine, body) == said(engine, body)
 
 
@@ -122,11 +107,11 @@ def test_greedy_answers_are_the_same_twice(engine: Engine) -> None:
     ],
 )
 def test_what_it_cannot_do_is_said(engine: Engine, question: str, phrase: str) -> None:
-    assert phrase in said(engine, asks(question, sample("sl-kopi").read_bytes()))
+    assert phrase in said(engine, asks(question, sample("sl-kopi")))
 
 
 def test_transcribe_and_summarise_gives_both(engine: Engine) -> None:
-    text = said(engine, asks("Transcribe and summarise this.", sample("st-weather").read_bytes()))
+    text = said(engine, asks("Transcribe and summarise this.", sample("st-weather")))
     transcript, _, summary = text.partition("\n\n")
     assert wrong(SAMPLES["st-weather"]["transcript"], transcript) <= 0.10
     assert summary.strip()
@@ -138,7 +123,7 @@ def test_a_clip_without_speech_is_said_to_be_one(engine: Engine) -> None:
 
 
 def test_the_second_question_remembers_the_clip_and_the_first(engine: Engine) -> None:
-    first = asks("Please transcribe.", sample("st-weather").read_bytes())
+    first = asks("Please transcribe.", sample("st-weather"))
     transcript = said(engine, first)
     turns = [
         *first["messages"],
@@ -189,7 +174,7 @@ def test_transcription_formats(engine: Engine, form: Any) -> None:
 
 
 def test_times_follow_the_turns_of_a_dialogue(engine: Engine) -> None:
-    files = {"file": sample("sg-delivery").open("rb")}
+    files = {"file": sample("sg-delivery")}
     data = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
     body = engine.http.post("/v1/audio/transcriptions", files=files, data=data).json()
     turns = SAMPLES["sg-delivery"]["turns"]
@@ -261,7 +246,7 @@ def test_a_bad_request_is_explained(engine: Engine, body: bytes, status: int, co
 
 
 def test_who_leaves_frees_the_place(engine: Engine) -> None:
-    body = asks("Please transcribe.", sample("st-lecture").read_bytes(), stream=True)
+    body = asks("Please transcribe.", sample("st-lecture"), stream=True)
     for _ in range(6):  # more than there are places
         with engine.http.stream("POST", "/v1/chat/completions", json=body) as reply:
             next(reply.iter_lines())
@@ -287,7 +272,7 @@ def test_many_ask_at_once_and_all_are_answered(engine: Engine) -> None:
 
 def test_memory_stays_small(engine: Engine) -> None:
     before = engine.resident_mb
-    long = decode(sample("sg-tour").read_bytes())
+    long = decode(sample("sg-tour"))
     tall = np.concatenate([long, long])  # 230 s
     files = {"file": wav_bytes(tall)}
     assert engine.http.post("/v1/audio/transcriptions", files=files).status_code == 200

@@ -15,7 +15,7 @@ import pytest
 
 from model.embedded import weights
 from model.embedded.weights import Asset, WeightsError, assemble, locate
-from tests.model.conftest import ROOT
+from tests.speech import ROOT
 
 
 @pytest.fixture
