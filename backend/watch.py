@@ -23,6 +23,8 @@ async def watch(instance: Instance, client: httpx.AsyncClient, interval_s: float
             continue
         before, url = instance.state, instance.url
         state, detail = await _look(instance, client)
+        if before == "up" and state != "up":  # a busy machine may miss one look
+            state, detail = await _look(instance, client)
         if instance.url == url and (state, detail) != (instance.state, instance.detail):
             instance.set(state, detail)
         if state != before:

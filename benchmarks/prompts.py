@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.report import save
 from model.audio import decode
-from model.embedded import prompts, weights
+from model.embedded import evidence, prompts, weights
 from model.embedded.prompts import Template
 from model.embedded.recogniser import Recogniser
 from model.embedded.text_model import Sampling, TextModel
@@ -51,7 +51,6 @@ ANSWERS = {
 }
 SUMMARIES = {
     "in use: " + repr(prompts.SUMMARISE.user): prompts.SUMMARISE,
-    "plain": Template("", "Summarise this recording: {transcript}", (), ("\n\n",), 120),
     "with rules": Template(
         "You summarise recordings in one or two sentences.",
         "Summarise this recording: {transcript}",
@@ -117,11 +116,18 @@ async def measure() -> None:
         length = sum(len(answer.split()) for answer in answers) / len(asked)
         rows.append(["answer", name.replace("|", "/"), f"{right}/{len(asked)}", f"{length:.0f}"])
         print(rows[-1], flush=True)
+        if template is prompts.ANSWER:
+            quotes = [evidence.best_sentence(transcript, question) for transcript, question, _ in asked]
+            both = [f"{quote} {answer}" for quote, answer in zip(quotes, answers, strict=True)]
+            for title, texts in (("the quoted sentence alone", quotes), ("in use, after the quote", both)):
+                hits = sum(is_right(text, item[2]) for text, item in zip(texts, asked, strict=True))
+                length = sum(len(text.split()) for text in texts) / len(asked)
+                rows.append(["answer", title, f"{hits}/{len(asked)}", f"{length:.0f}"])
     for name, template in SUMMARIES.items():
-        texts = [(await write(model, template, transcript, ""), transcript) for transcript in heard.values()]
-        pairs = [grounding(summary, transcript) for summary, transcript in texts]
+        made = [(await write(model, template, transcript, ""), transcript) for transcript in heard.values()]
+        pairs = [grounding(summary, transcript) for summary, transcript in made]
         share = sum(said for said, _ in pairs) / max(1, sum(content for _, content in pairs))
-        length = sum(len(summary.split()) for summary, _ in texts) / len(texts)
+        length = sum(len(summary.split()) for summary, _ in made) / len(made)
         rows.append(["summary", name.replace("|", "/"), f"{share:.0%} grounded", f"{length:.0f}"])
         print(rows[-1], flush=True)
     save(

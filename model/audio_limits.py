@@ -31,7 +31,7 @@ class Limits:
     max_bytes: int = 25 * 1024 * 1024
     max_seconds: float = 300.0
     min_seconds: float = 0.1
-    max_channels: int = 2
+    max_channels: int = 6  # a film's 5.1; PyAV's planar frames of 8 and more crash
     min_sample_rate: int = 4_000
     max_sample_rate: int = 192_000
 
@@ -61,8 +61,8 @@ class Limits:
         if channels < 1 or channels > self.max_channels:
             raise AudioError(
                 "audio_too_many_channels",
-                f"The recording has {channels} channels, and at most {self.max_channels} are taken. "
-                "Mix it down to mono or stereo and send it again.",
+                f"The recording has {channels} sound channels, and at most {self.max_channels} are taken. "
+                "Save it as ordinary stereo or mono sound and send it again.",
             )
         if not self.min_sample_rate <= sample_rate <= self.max_sample_rate:
             raise AudioError(

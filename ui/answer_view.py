@@ -17,6 +17,7 @@ from ui.words import timing_line
 REDRAW_S = 0.05  # words that come faster than this are drawn together
 TICK_S = 0.5  # how often a waiting line counts on
 PATIENCE_S = 1.0  # after which a waiting line counts seconds
+CAUTION = "A small model wrote this from the words above. It often gets facts wrong: check it against them."
 EMPTY = "The answer will appear here, word by word."
 WAITING = {"starting": "The model is starting, about 10 seconds…", "listening": "Listening to your clip…"}
 
@@ -105,6 +106,8 @@ def _ending(progress: Progress, visit: Session) -> None:
         st.info("The model had nothing to say. Try other words, or a longer clip.")
     elif progress.cut:
         st.caption("The answer was cut here because it reached its longest length.")
+    if progress.heard and progress.text:
+        st.caption(CAUTION)
     line = timing_line(progress.timing, visit.clip.seconds if visit.clip else 0.0) if progress.timing else ""
     if line:
         with st.container(key="timing"):

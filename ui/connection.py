@@ -11,6 +11,7 @@ from ui.client import Client, new_http
 from ui.local_backend import LocalBackend
 from ui.session import session
 from ui.settings import ROOT, settings
+from ui.terminal import end_with_terminal
 from ui.wire import ClientError, ModelCard
 
 MODELS_TTL_S = 2  # a model that came up or went down shows within this time
@@ -20,6 +21,7 @@ POLL_S = 0.5
 
 @st.cache_resource(show_spinner=False)
 def _local_backend() -> LocalBackend:
+    end_with_terminal()
     return LocalBackend(ROOT, settings().start_timeout_s)
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from ui.answer_view import answer_view
 from ui.connection import chat_models, client
 from ui.question import question
+from ui.reveal import bring_into_view
 from ui.session import session
 from ui.style import style
 from ui.ways_in import ways_in
@@ -32,6 +33,7 @@ def playground() -> None:
         st.html(f'<h1>MERaLiON Playground</h1><p class="m-tagline">{TAGLINE}</p>')
     with engine:
         model = _model()
+    bring_into_view(visit.next_step, visit.steps_taken)
     with st.container(key="steps"):
         columns = st.columns([1, 1.04, 1.08], gap="small")
     for number, (column, title) in enumerate(zip(columns, STEPS, strict=True), start=1):

@@ -39,6 +39,8 @@ def question(visit: Session, client: Client, model: ModelCard | None) -> None:
         height=68,
         help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters.",
     )
+    if visit.ask_problem:
+        st.error(visit.ask_problem, icon=":material/info:")
     st.button(
         "Ask",
         key="ask",
@@ -49,8 +51,6 @@ def question(visit: Session, client: Client, model: ModelCard | None) -> None:
         on_click=ask,
         args=(client, model),
     )
-    if visit.ask_problem:
-        st.error(visit.ask_problem, icon=":material/info:")
 
 
 def ask(client: Client, model: ModelCard | None, again: bool = False) -> None:
@@ -65,6 +65,7 @@ def ask(client: Client, model: ModelCard | None, again: bool = False) -> None:
     if clip and not visit.ask_problem:
         question = prompt.strip()
         left_alone_s = settings().left_alone_s
+        visit.go_to("step_3")
         visit.answer = Answer(question, lambda: _open(client, model.id, question, clip), left_alone_s)
 
 

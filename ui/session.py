@@ -45,6 +45,8 @@ class Session:
     ask_problem: str = ""
     answer: Answer | None = None
     files: deque[str] = field(default_factory=deque)
+    next_step: str = ""  # the part of the page to bring into view on a phone
+    steps_taken: int = 0
 
     @property
     def answering(self) -> bool:
@@ -54,6 +56,11 @@ class Session:
     def widget_key(self, name: str) -> str:
         """Return a key that changes each time the widgets are emptied, since they cannot be set to empty."""
         return f"{name}_{self.emptied}"
+
+    def go_to(self, step: str) -> None:
+        """Bring a part of the page into view, where the page is too small to show all."""
+        self.next_step = step
+        self.steps_taken += 1
 
     def take(self, pending: Pending) -> None:
         """Accept bytes; upload and recorder start empty again."""
@@ -81,6 +88,7 @@ class Session:
     def choose(self, client: Client, clip: Clip) -> None:
         """Make this the clip that is asked about; an answer about the one before ends."""
         self.drop_answer()
+        self.go_to("step_2")
         self.clip = clip
         self.clip_problem = self.ask_problem = ""
         self.files.append(clip.file_id)

@@ -13,6 +13,7 @@ from ui.words import seconds
 
 SIMPLE_RECORDER = "simple_recorder"
 WAV_HEADER_BYTES = 44
+MAX_UPLOAD_MB = 25
 NO_SOUND = (
     "The microphone gave no sound. Check that it is not muted and try again, or use the simple recorder."
 )
@@ -64,7 +65,8 @@ def _samples(visit: Session) -> None:
 def _uploader(visit: Session) -> None:
     key = visit.widget_key("upload_file")
     # Any file may be offered: whether it holds sound is judged by its content, and answered in a sentence.
-    st.file_uploader("Any audio or video file, up to 25 MB", key=key, on_change=_take_upload, args=(key,))
+    label = f"Any audio or video file, up to {MAX_UPLOAD_MB} MB and 5 minutes"
+    st.file_uploader(label, key=key, on_change=_take_upload, args=(key,))
 
 
 def _microphone(visit: Session) -> None:
@@ -81,12 +83,18 @@ def _microphone(visit: Session) -> None:
 
 def _take_sample(sample: samples.Sample) -> None:
     data = sample.path.read_bytes()
-    session().pending = Pending(data, sample.path.name, "sample", sample.title, sample.id)
+    session().take(Pending(data, sample.path.name, "sample", sample.title, sample.id))
 
 
 def _take_upload(key: str) -> None:
     file = st.session_state.get(key)
-    if file is not None:
+    if file is not None and file.size > MAX_UPLOAD_MB * 2**20:
+        session().refuse(
+            f"This file has {file.size / 2**20:.0f} MB, and at most {MAX_UPLOAD_MB} can be taken. "
+            "Choose a shorter recording, or save it as MP3 or M4A.",
+            "upload",
+        )
+    elif file is not None:
         session().take(Pending(file.getvalue(), file.name, "upload", file.name))
 
 

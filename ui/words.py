@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ui.wire import Timing
 
+LISTENED_ONLY_MS = 300  # an answer done this soon after the listening was the listening itself
 REMEMBERED_MS = 50  # nobody listens to a clip in less: the words were known from the question before
 
 
@@ -30,7 +31,7 @@ def timing_line(timing: Timing, clip_seconds: float) -> str:
         parts.append(f"heard your {seconds(clip_seconds)} clip in {seconds(timing.asr_ms / 1000)}")
     if timing.ttft_ms is not None:
         parts.append(f"first word after {seconds(timing.ttft_ms / 1000)}")
-    if timing.total_ms is not None:
+    if timing.total_ms is not None and not _only_listened(timing):
         parts.append(f"done in {seconds(timing.total_ms / 1000)}")
     if not parts:
         return ""
@@ -39,3 +40,10 @@ def timing_line(timing: Timing, clip_seconds: float) -> str:
         " Someone else was asking the same, so the answer was shared." if timing.cache == "shared" else ""
     )
     return f"{line[0].upper()}{line[1:]}.{shared}"
+
+
+def _only_listened(timing: Timing) -> bool:
+    """Whether the answer was what was heard, so that its whole time has been told already."""
+    if timing.asr_ms is None or timing.total_ms is None or timing.asr_ms < REMEMBERED_MS:
+        return False
+    return timing.total_ms - timing.asr_ms < LISTENED_ONLY_MS

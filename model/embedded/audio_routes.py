@@ -1,7 +1,9 @@
 """`/v1/audio/*`: transcriptions, translations into English, and speech, in OpenAI's form."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -115,8 +117,14 @@ async def speech(request: Request) -> Response:
         sounds = models.speech.synthesise(body.input, voice, body.speed)
     except UnknownVoice as error:
         raise BadRequest("voice_not_found", str(error), "voice") from error
+    async with models.places:
+        first = await asyncio.to_thread(next, sounds, None)
+    if first is None:
+        raise BadRequest(
+            "input_unspeakable", "There is nothing in this text that I can say. I read English only.", "input"
+        )
     return StreamingResponse(
-        _say(models, encode_stream(sounds, body.response_format)),
+        _say(models, encode_stream(chain([first], sounds), body.response_format)),
         media_type=MEDIA_TYPES[body.response_format],
     )
 

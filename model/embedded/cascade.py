@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.audio import pcm_sha256
 from model.audio_limits import SAMPLE_RATE
-from model.embedded import intents, prompts
+from model.embedded import evidence, intents, prompts
 from model.embedded.in_thread import from_thread
 from model.embedded.intents import Intent, Task
 from model.embedded.prompts import Messages, Template
@@ -38,6 +38,7 @@ CANNOT = {
         "You can ask me about what was said."
     ),
 }
+ALREADY_ENGLISH = "\n\n(The clip is in English already.)"
 CANNOT_TRANSLATE = "I can translate into English only, not into {language}. Try “Translate into English”."
 
 UNSUPPORTED = {
@@ -123,7 +124,6 @@ class Cascade:
             task: WhisperTask = "transcribe" if intent.task is Task.TRANSCRIBE else "translate"
             # With a new clip in the turn, that clip is meant; a follow-up means all of them.
             async for piece in self._listen_all(list(turns[-1].clips) or clips, task, account):
-                account.completion_tokens += 1
                 yield Event(text=piece)
         else:
             async for event in self._reason(intent, turns, clips, sampling, account):
@@ -139,6 +139,11 @@ class Cascade:
                 return
             heard += piece
             yield Event(heard=piece)
+        question = turns[-1].text
+        if intent.task is Task.ANSWER and evidence.is_question(question):
+            quote = evidence.best_sentence(heard, question)
+            if quote:
+                yield Event(text=f"In the clip: “{quote}”\n\n")
         template = prompts.SUMMARISE if intent.task is Task.SUMMARISE else prompts.ANSWER
         messages = _with_history(template, turns, heard)
         limit = min(sampling.max_tokens, template.max_tokens)
@@ -168,10 +173,12 @@ class Cascade:
                 yield self._transcripts[key]
             return
         began = time.monotonic()
-        text = ""
+        text = language = ""
         try:
             async for piece in from_thread(self._recogniser.recognise(clip, task)):
                 if isinstance(piece, Recognised):
+                    account.completion_tokens += len(piece.tokens)
+                    language = piece.language
                     continue
                 piece = piece if text else piece.lstrip()
                 text += piece
@@ -179,6 +186,9 @@ class Cascade:
                     yield piece
         finally:
             account.asr_ms += (time.monotonic() - began) * 1000
+        if text and task == "translate" and language == "en":
+            yield ALREADY_ENGLISH
+            text += ALREADY_ENGLISH
         self._transcripts[key] = text
         if len(self._transcripts) > KEPT_TRANSCRIPTS:
             self._transcripts.popitem(last=False)

@@ -49,7 +49,7 @@ ANSWER = Template(
     max_tokens=80,
 )
 SUMMARISE = Template(
-    system="You summarise recordings in one or two sentences.",
+    system="",
     user="Summarise this recording: {transcript}",
     stop=("\n\n",),
     max_tokens=120,

@@ -171,7 +171,19 @@ class Recogniser:
             )
             for item in found
         ]
-        return [word for word in words if word.text.strip()]
+        return with_marks_joined([word for word in words if word.text.strip()])
+
+
+def with_marks_joined(words: list[Word]) -> list[Word]:
+    """Put each mark, which Whisper times as a word of its own, to the word before it."""
+    joined: list[Word] = []
+    for word in words:
+        if joined and not any(letter.isalnum() for letter in word.text) and word.text[0] != " ":
+            last = joined[-1]
+            joined[-1] = Word(last.text + word.text, last.start, last.end, last.probability)
+        else:
+            joined.append(word)
+    return joined
 
 
 def without_loop(tokens: list[int]) -> list[int]:

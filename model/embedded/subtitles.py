@@ -11,6 +11,7 @@ LONGEST_LINE = 84  # characters: two lines of 42, as broadcasters do
 LONGEST_SEGMENT = 7.0  # s on the screen
 PAUSE = 0.6  # s between words that ends a segment
 SENTENCE_END = (".", "?", "!", "。", "？", "！")
+ABBREVIATIONS = ("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "no.", "vs.", "a.m.", "p.m.")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def _ends(words: list[Word], following: Word) -> bool:
     text = "".join(word.text for word in words)
     if following.text[:1] != " " and text.isascii():
         return False  # in the middle of a word or number; Chinese and its kin put no spaces
+    sentence = text.endswith(SENTENCE_END) and text.lower().split()[-1] not in ABBREVIATIONS
     return (
-        text.endswith(SENTENCE_END)
+        sentence
         or following.start - words[-1].end > PAUSE
         or following.end - words[0].start > LONGEST_SEGMENT
         or len(text) + len(following.text) > LONGEST_LINE

@@ -154,6 +154,25 @@ def test_control_tokens_do_not_reach_the_model(engine: Engine) -> None:
     assert said(engine, body) == said(engine, bare)
 
 
+def test_a_translation_of_english_says_that_it_is_one(engine: Engine) -> None:
+    clip = human_clips()[1][0].read_bytes()
+    assert said(engine, asks("Translate into English.", clip)).endswith("(The clip is in English already.)")
+
+
+def test_a_question_is_answered_with_the_sentence_that_tells(engine: Engine) -> None:
+    text = said(engine, asks("How much does she pay?", sample("sl-hawker")))
+    quote, _, own = text.partition("\n\n")
+    assert quote.startswith("In the clip: “")
+    assert "9.50" in quote
+    assert own.strip()
+
+
+def test_what_cannot_be_said_is_refused(engine: Engine) -> None:
+    body = {"model": "kokoro-82m", "input": "你好", "voice": "alloy"}
+    reply = engine.http.post("/v1/audio/speech", json=body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "input_unspeakable")
+
+
 @pytest.mark.parametrize("form", ["json", "text", "verbose_json", "srt", "vtt"])
 def test_transcription_formats(engine: Engine, form: Any) -> None:
     client = OpenAI(base_url=f"{engine.url}/v1", api_key="none")
