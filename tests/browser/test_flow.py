@@ -124,3 +124,13 @@ def test_the_page_can_be_used_by_keyboard_alone(visitor: Visitor):
     assert visitor.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     visitor.page.keyboard.press("Enter")
     assert visitor.answer() == "Two kopi."
+
+
+def test_on_a_phone_the_next_step_comes_into_view(launch: Launch, scripted: Demo, engine: FakeEngine):
+    visitor = launch(scripted, size=PHONE).open()
+    visitor.upload("private.wav", tone(2))
+    visitor.clip_is("private.wav")
+    assert visitor.top_of("step_2") < 200
+    visitor.ask("What comes into view?")
+    assert visitor.answer() == "Two kopi."
+    assert visitor.top_of("step_3") < 200

@@ -64,6 +64,12 @@ class Visitor:
         found = self.page.locator(f'.st-key-{key} [data-testid="stText"]')
         return found.first.inner_text() if found.count() else ""
 
+    def top_of(self, key: str) -> float:
+        """How far below the top of the screen a part of the page begins, in pixels."""
+        box = self.page.locator(f".st-key-{key}").bounding_box()
+        assert box
+        return box["y"]
+
     def answer(self) -> str:
         """The whole answer, once it has come."""
         self.page.wait_for_selector(".st-key-again", timeout=ANSWER_LIMIT_MS)
