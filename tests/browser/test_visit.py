@@ -44,7 +44,7 @@ def test_a_sample_is_written_down_stopped_asked_again_and_cleared(launch: Launch
     whole = visitor.answer()
     assert 0 < len(kept) < len(whole)
     assert error_rate(transcript_of(LONG[0]), whole) <= SAMPLE_LIMIT
-    assert "done in" in visitor.page.locator(".st-key-timing").inner_text()
+    assert "first word after" in visitor.page.locator(".st-key-timing").inner_text()
     visitor.press("start_over")
     visitor.page.locator(".m-no-clip").wait_for()
 
