@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from backend.errors import Unavailable
@@ -40,9 +40,9 @@ class Instance:
         if self.state == "up":
             self.set("starting", "It broke off an answer and is being checked.")
 
-    async def changed(self) -> None:
-        """Wait for the next change."""
-        await self._changed.wait()
+    def changed(self) -> Coroutine[Any, Any, bool]:
+        """Wait for the next change from this call on, however late the wait itself begins."""
+        return self._changed.wait()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:

@@ -87,11 +87,11 @@ def main() -> None:
     process, url, ready = start()
     rows = [["start", "controller and engine, weights checked", f"{ready:.1f} s", ""]]
     ask(url, wav_bytes(sound[-5 * SAMPLE_RATE :]), CASES[0][1])  # warm
-    for seconds, instruction in CASES:
+    for number, (seconds, instruction) in enumerate(CASES):
         times = []
         for run in range(runs):
             # Another cut each time: the engine remembers a clip that it has heard.
-            offset = run * SAMPLE_RATE * 2 + seconds * 100
+            offset = run * SAMPLE_RATE * 2 + number * 100
             times.append(ask(url, wav_bytes(sound[offset : offset + seconds * SAMPLE_RATE]), instruction))
         first, whole = (statistics.median(column) for column in zip(*times, strict=True))
         rows.append([f"{seconds} s clip", instruction, f"{first:.2f} s", f"{whole:.2f} s"])

@@ -1,6 +1,7 @@
 """Which prompts make the small text model answer best: right answers out of asked, on the bundled samples.
 
-python -m benchmarks.prompts
+python -m benchmarks.prompts            # every template, ten minutes
+python -m benchmarks.prompts --quotes   # only the quoted sentence, half a minute
 
 Each sample is heard by Whisper as in the demo, then every template puts its questions to the model.
 An answer is right when it holds one of the accepted strings. Longer answers hit more by chance, so their
@@ -12,7 +13,9 @@ import asyncio
 import json
 import os
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import save
 from model.audio import decode
@@ -64,7 +67,7 @@ SUMMARIES = {
 }
 
 
-def hear(samples: list[dict[str, object]]) -> dict[str, str]:
+def hear(samples: list[dict[str, Any]]) -> dict[str, str]:
     """Each sample's transcript by Whisper, as the engine hears it."""
     model = Recogniser(weights.whisper_folder(weights.default_cache()), os.cpu_count() or 1)
     heard = {}
@@ -98,17 +101,39 @@ def _stem(word: str) -> str:
     return re.sub(r"(ing|ed|es|s)$", "", word)
 
 
-async def measure() -> None:
-    """Ask everything of every template and write the tables."""
-    samples = json.loads((SAMPLES / "manifest.json").read_text(encoding="utf-8"))["samples"]
-    heard = hear(samples)
-    model = TextModel(weights.text_model(), os.cpu_count() or 1, 1)
-    asked = [
+def questions(samples: list[dict[str, Any]], heard: dict[str, str]) -> list[tuple[str, str, list[str]]]:
+    """(transcript, question, accepted answers) of every question in the manifest."""
+    return [
         (heard[sample["id"]], prompt["text"], prompt["answers"])
         for sample in samples
         for prompt in sample["prompts"]
         if prompt["task"] == "answer"
     ]
+
+
+def measure_quotes() -> None:
+    """How often the sentence that is quoted from the transcript holds the answer."""
+    samples = json.loads((SAMPLES / "manifest.json").read_text(encoding="utf-8"))["samples"]
+    asked = questions(samples, hear(samples))
+    quotes = [evidence.best_sentence(transcript, question) for transcript, question, _ in asked]
+    right = sum(is_right(quote, item[2]) for quote, item in zip(quotes, asked, strict=True))
+    length = sum(len(quote.split()) for quote in quotes) / len(asked)
+    save(
+        "quotes",
+        "The sentence that the embedded engine quotes",
+        "python -m benchmarks.prompts --quotes",
+        ["what", "right", "words"],
+        [["best sentence of the transcript", f"{right}/{len(asked)}", f"{length:.0f}"]],
+        f"Over Whisper base's transcripts of {len(samples)} samples; its rules were made with these questions.",
+    )
+
+
+async def measure() -> None:
+    """Ask everything of every template and write the tables."""
+    samples = json.loads((SAMPLES / "manifest.json").read_text(encoding="utf-8"))["samples"]
+    heard = hear(samples)
+    model = TextModel(weights.text_model(), os.cpu_count() or 1, 1)
+    asked = questions(samples, heard)
     rows = []
     for name, template in ANSWERS.items():
         answers = [await write(model, template, transcript, question) for transcript, question, _ in asked]
@@ -116,13 +141,6 @@ async def measure() -> None:
         length = sum(len(answer.split()) for answer in answers) / len(asked)
         rows.append(["answer", name.replace("|", "/"), f"{right}/{len(asked)}", f"{length:.0f}"])
         print(rows[-1], flush=True)
-        if template is prompts.ANSWER:
-            quotes = [evidence.best_sentence(transcript, question) for transcript, question, _ in asked]
-            both = [f"{quote} {answer}" for quote, answer in zip(quotes, answers, strict=True)]
-            for title, texts in (("the quoted sentence alone", quotes), ("in use, after the quote", both)):
-                hits = sum(is_right(text, item[2]) for text, item in zip(texts, asked, strict=True))
-                length = sum(len(text.split()) for text in texts) / len(asked)
-                rows.append(["answer", title, f"{hits}/{len(asked)}", f"{length:.0f}"])
     for name, template in SUMMARIES.items():
         made = [(await write(model, template, transcript, ""), transcript) for transcript in heard.values()]
         pairs = [grounding(summary, transcript) for summary, transcript in made]
@@ -143,5 +161,8 @@ async def measure() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    asyncio.run(measure())
+    if "--quotes" in sys.argv:
+        measure_quotes()
+    else:
+        asyncio.run(measure())
     os._exit(0)  # llama.cpp's threads do not end by themselves

@@ -27,9 +27,9 @@ PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 PROMPT_TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 SETTINGS = {  # name: shortest window (s), air after the speech (s), tokens in the first step, most in a step
     "full window, in one go": (30.0, 0.0, 224, 224),
-    "full window, in steps": (30.0, 0.0, 6, 20),
-    "15 s or 3 s of air, in steps": (15.0, 3.0, 6, 20),
-    "10 s or 2 s of air, in steps": (10.0, 2.0, 6, 20),
+    "full window, in steps": (30.0, 0.0, 6, 64),
+    "15 s or 3 s of air, in steps": (15.0, 3.0, 6, 64),
+    "10 s or 2 s of air, in steps": (10.0, 2.0, 6, 64),
 }
 
 Clip = tuple[Pcm, str]

@@ -32,8 +32,8 @@ FULL_WINDOW = 30.0  # s
 SHORTEST_WINDOW = 15.0  # s given to the encoder, at least
 AIR_AFTER = 3.0  # s of silence after the speech, at least
 FIRST_STEP = 6  # tokens decoded before the first words are given out
-STEP_GROWTH = 1.6
-LONGEST_STEP = 20
+STEP_GROWTH = 2
+LONGEST_STEP = 64
 MOST_TOKENS = 224  # in a window: half of Whisper's context, as upstream
 LOOP_TOKENS = 15  # a phrase said again and again for so many tokens, three times or more, is a loop
 ENGLISH_ENOUGH = 0.25  # accented English is English when Whisper gives it at least this share
@@ -147,7 +147,7 @@ class Recogniser:
                 window.no_speech = result.no_speech_prob
                 if window.no_speech > NOT_SPEECH:
                     return
-            finished = len(tokens) <= len(window.tokens)
+            finished = len(tokens) < len(window.tokens) + step
             window.tokens = without_loop(tokens)
             finished = finished or len(window.tokens) < len(tokens)
             # The last character may be half of a letter until the next token comes.
@@ -157,7 +157,7 @@ class Recogniser:
                 given = text
             if finished:
                 break
-            step = min(int(step * STEP_GROWTH), LONGEST_STEP)
+            step = min(step * STEP_GROWTH, LONGEST_STEP)
         window.text = given
 
     def _align(self, encoded: Any, tokenizer: Tokenizer, window: Recognised, frames: int) -> list[Word]:
