@@ -124,7 +124,7 @@ def measure_quotes() -> None:
         "python -m benchmarks.prompts --quotes",
         ["what", "right", "words"],
         [["best sentence of the transcript", f"{right}/{len(asked)}", f"{length:.0f}"]],
-        f"Over Whisper base's transcripts of {len(samples)} samples; its rules were made with these questions.",
+        f"Over Whisper base's transcripts of {len(samples)} samples, whose questions also shaped its rules.",
     )
 
 
