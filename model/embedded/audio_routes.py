@@ -75,7 +75,7 @@ async def _listen(request: Request, task: Task) -> Response:
     if form == "vtt":
         return PlainTextResponse(subtitles.vtt(found), media_type="text/vtt")
     spoken = windows[0].language if windows else language or "en"
-    with_words = fields.get("timestamp_granularities[]") == "word"
+    with_words = "word" in fields.get("timestamp_granularities[]", "").split(",")
     return JSONResponse(subtitles.verbose(found, task, spoken, seconds(pcm), text, with_words))
 
 

@@ -46,5 +46,8 @@ async def read_form(request: Request, most: int) -> tuple[bytes, dict[str, str]]
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise BadRequest("file_missing", "Send the audio in a form field called 'file'.", "file")
-    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    fields: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str):  # a field that is sent again is a list, as OpenAI's client sends them
+            fields[name] = f"{fields[name]},{value}" if name in fields else value
     return await file.read(), fields

@@ -2,7 +2,7 @@
 
 The text model is small and often misses what stands in front of it. Quoting the sentence gives people
 something to check it by: among the bundled samples' questions the sentence holds the answer more often than
-the model's words do (`benchmarks/results/prompts.md`).
+the model's words do (`benchmarks/results/quotes.md`, `prompts.md`).
 """
 
 import math

@@ -194,7 +194,7 @@ def test_transcription_formats(engine: Engine, form: Any) -> None:
 
 def test_times_follow_the_turns_of_a_dialogue(engine: Engine) -> None:
     files = {"file": sample("sg-delivery")}
-    data = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    data = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
     body = engine.http.post("/v1/audio/transcriptions", files=files, data=data).json()
     turns = SAMPLES["sg-delivery"]["turns"]
     first_words = [words(turn["text"])[0] for turn in turns[1:3]]
