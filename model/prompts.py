@@ -72,7 +72,8 @@ def chat_template(turn: Turn, decoder_template: str | None = None) -> str:
     before, between, after = _around(TURNS[turn])
     audio_first = TURNS[turn].index("{audio}") < TURNS[turn].index("{query}")
     first, second = ("turn.audio", "turn.text") if audio_first else ("turn.text", "turn.audio")
-    clean = " ".join(f"| replace({_quoted(token)}, '')" for token in CONTROL_TOKENS)
+    # A space, not nothing: two halves of a token must not close up into a whole one.
+    clean = " ".join(f"| replace({_quoted(token)}, ' ')" for token in CONTROL_TOKENS)
     return (
         "{%- macro words(text) -%}{{ text " + clean + " }}{%- endmacro -%}"
         "{%- set plain = namespace(messages=[]) -%}"

@@ -1,0 +1,156 @@
+"""The audio LLM in transformers: encoder -> LayerNorm -> adapter -> decoder (paper, section 3 and figure 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from model import adapter, audio_encoder, decoder
+from model.adapter import published_names
+from model.checkpoints.inspect import CheckpointError, inspect
+from model.configuration import CONFIGS, AudioLLMConfig
+
+
+class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """Reads text with `<SpeechHere>` places and the mel windows that fill them; writes text.
+
+    The speech embeddings replace the token embeddings at `speech_token_index`, both scaled as the decoder does.
+    """
+
+    config_class = AudioLLMConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ("audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["WhisperEncoderLayer", "Gemma2DecoderLayer", "LlamaDecoderLayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+
+    def __init__(self, config: AudioLLMConfig) -> None:
+        super().__init__(config)
+        speech, text = config.speech_config, config.text_config
+        self.speech_encoder, self.ln_speech = audio_encoder.build(speech)
+        self.speech_audio_adapter = adapter.build(
+            config.adapter_kind, speech.d_model, config.speech_mlp_scale_factor, text.hidden_size
+        )
+        self.text_decoder = decoder.build(text)
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Self:
+        """Load a checkpoint in any published layout, shard by shard.
+
+        Raises CheckpointError naming each thing that is wrong with a local folder.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if folder.is_dir():
+            report = inspect(folder)
+            if report.problems:
+                raise CheckpointError(folder, report.problems)
+            kwargs.setdefault("key_mapping", published_names(set(report.names)))
+        model: Self = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        embedding = model.get_input_embeddings()
+        decoder.check_embedding_scale(embedding, embedding.weight, model.config.embedding_scale)
+        return model
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The decoder's token embeddings."""
+        return self.text_decoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the decoder's token embeddings."""
+        self.text_decoder.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The decoder's output layer."""
+        return self.text_decoder.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        """Replace the decoder's output layer."""
+        self.text_decoder.set_output_embeddings(value)
+
+    def speech_embeddings(self, input_features: Tensor) -> Tensor:
+        """Mel windows [windows, mel_bins, 3000] to embeddings [windows, window_tokens, hidden], scaled."""
+        states = self.ln_speech(self.speech_encoder.encode(input_features.to(self.ln_speech.weight.dtype)))
+        scale = torch.tensor(self.config.embedding_scale, dtype=states.dtype, device=states.device)
+        return self.speech_audio_adapter(states) * scale
+
+    def input_embeddings(self, input_ids: Tensor, input_features: Tensor | None) -> Tensor:
+        """Embeddings [batch, tokens, hidden] of text with its speech put in, windows in reading order.
+
+        Raises ValueError unless there are exactly as many places as the windows fill.
+        """
+        embeddings = self.get_input_embeddings()(input_ids)
+        if input_features is None:
+            return embeddings
+        places = input_ids == self.config.speech_token_index
+        wanted, given = len(input_features) * self.config.window_tokens, int(places.sum())
+        if wanted != given:
+            raise ValueError(
+                f"The prompt has {given} audio places and the audio fills {wanted}. "
+                "Make both with AudioLLMProcessor, one <SpeechHere> for each clip."
+            )
+        speech = self.speech_embeddings(input_features).flatten(0, 1).to(embeddings.dtype)
+        return embeddings.masked_scatter(places.unsqueeze(-1), speech)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        input_features: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Score text [batch, tokens]; `input_features` [windows, mel_bins, 3000] of all rows, one after another.
+
+        With `labels` [batch, tokens] (-100: not scored) the loss is the mean of equation 1 over scored tokens.
+        """
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.input_embeddings(input_ids, input_features)
+        return self.text_decoder(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            labels=labels,
+            use_cache=use_cache,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
+        )
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Repeat rows for beams; a row's windows stay together, which transformers cannot know."""
+        windows = kwargs.pop("input_features", None)
+        if windows is not None and expand_size > 1:
+            per_row = (input_ids == self.config.speech_token_index).sum(1) // self.config.window_tokens
+            rows = windows.split(per_row.tolist())
+            windows = torch.cat([row for row in rows for _ in range(expand_size)])
+        input_ids, kwargs = super()._expand_inputs_for_generation(
+            expand_size, is_encoder_decoder, input_ids, **kwargs
+        )
+        return input_ids, kwargs if windows is None else {**kwargs, "input_features": windows}
+
+
+def register() -> None:
+    """Make AutoConfig, AutoModel and AutoModelForCausalLM know the published model types; twice does no harm."""
+    for config in CONFIGS:
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, AudioLLMForConditionalGeneration, exist_ok=True)
+        AutoModelForCausalLM.register(config, AudioLLMForConditionalGeneration, exist_ok=True)
+
+
+register()

@@ -1,0 +1,176 @@
+"""Clips and text to what the model reads: 30 s windows, log-mel, and as many places in the text.
+
+The windows of a clip do not overlap; the last is padded. Each is normalised over its own samples before the
+mel filters, as the published models were trained (leaving it out shifts log-probs by more than 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
+
+from model import geometry
+from model.configuration import CONFIGS
+from model.geometry import SAMPLE_RATE, WINDOW_SAMPLES, ClipError
+from model.layouts import SPEECH_TOKEN
+
+Clip = NDArray[np.float32]  # (samples,), mono, 16 kHz
+
+
+class AudioLLMProcessor(ProcessorMixin):
+    """A WhisperFeatureExtractor and a tokenizer that knows `<SpeechHere>`."""
+
+    attributes = ["feature_extractor", "tokenizer"]
+    feature_extractor_class = "WhisperFeatureExtractor"
+    tokenizer_class = "AutoTokenizer"
+
+    def __init__(
+        self,
+        feature_extractor: WhisperFeatureExtractor,
+        tokenizer: Any,
+        chat_template: str | None = None,
+        window_tokens: int = geometry.WINDOW_TOKENS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(feature_extractor, tokenizer, chat_template=chat_template)
+        self.speech_token_id = speech_token_id(tokenizer)
+        self.window_tokens = window_tokens
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Load from a checkpoint in any published layout; its own processor code is never run."""
+        from model.configuration import AudioLLMConfig
+        from model.modeling import register as register_models
+
+        register_models()
+        from transformers import AutoConfig
+
+        source = str(pretrained_model_name_or_path)
+        config = AutoConfig.from_pretrained(source, **kwargs)
+        if not isinstance(config, AudioLLMConfig):
+            raise ValueError(
+                f"{source} holds a '{config.model_type}' model, not an audio LLM of this family."
+            )
+        extractor = WhisperFeatureExtractor.from_pretrained(source, **kwargs)
+        check_mel_bins(extractor.feature_size, config.speech_config.num_mel_bins)
+        tokenizer = AutoTokenizer.from_pretrained(source, **kwargs)
+        template = chat_template_of(config, tokenizer)
+        return cls(extractor, tokenizer, chat_template=template, window_tokens=config.window_tokens)
+
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        audio: Sequence[Clip] | Clip | None = None,
+        sampling_rate: int = SAMPLE_RATE,
+        return_tensors: str | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Prepare prompts: `input_ids`, `attention_mask` [batch, tokens], `input_features` [windows, mel, 3000].
+
+        Clips fill the `<SpeechHere>` of the prompts in reading order. Short rows are padded on the left.
+
+        Raises ClipError: not mono 16 kHz, empty, not finite, too short or long, or more or fewer than places.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        clips = [audio] if isinstance(audio, np.ndarray) and audio.ndim == 1 else list(audio or [])
+        if sampling_rate != SAMPLE_RATE:
+            raise ClipError(f"The audio is at {sampling_rate:,} Hz. Resample it to {SAMPLE_RATE:,} Hz first.")
+        checked = [checked_clip(clip, number) for number, clip in enumerate(clips, 1)]
+        rows = self._expanded(texts, checked)
+        longest = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+        data: dict[str, Any] = {
+            "input_ids": np.array([[pad] * (longest - len(row)) + row for row in rows]),
+            "attention_mask": np.array([[0] * (longest - len(row)) + [1] * len(row) for row in rows]),
+        }
+        if checked:
+            data["input_features"] = np.concatenate([self.mel(clip) for clip in checked])
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def mel(self, clip: Clip) -> NDArray[np.float32]:
+        """Log-mel windows [windows, mel_bins, 3000] of one clip."""
+        windows = [clip[at : at + WINDOW_SAMPLES] for at in range(0, clip.size, WINDOW_SAMPLES)]
+        found = self.feature_extractor(
+            windows, sampling_rate=SAMPLE_RATE, do_normalize=True, padding="max_length", return_tensors="np"
+        )
+        mel: NDArray[np.float32] = found["input_features"]
+        return mel
+
+    def _expanded(self, texts: Sequence[str], clips: Sequence[Clip]) -> list[list[int]]:
+        """Token ids with every place made as long as its clip."""
+        rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        places = sum(row.count(self.speech_token_id) for row in rows)
+        if places != len(clips):
+            raise ClipError(
+                f"The text has {places} {SPEECH_TOKEN} and {len(clips)} clips came with it. "
+                f"Write one {SPEECH_TOKEN} for each clip."
+            )
+        waiting = iter(clips)
+        return [
+            [
+                token
+                for id_ in row
+                for token in (
+                    [id_] * self.tokens_of(next(waiting).size) if id_ == self.speech_token_id else [id_]
+                )
+            ]
+            for row in rows
+        ]
+
+    def tokens_of(self, samples: int) -> int:
+        """How many audio tokens a clip of `samples` takes."""
+        return geometry.windows_in(samples) * self.window_tokens
+
+
+def checked_clip(clip: Any, number: int) -> Clip:
+    """A clip as (samples,) float32. Raises ClipError unless it is mono, finite and of a length that can be read."""
+    name = f"Clip {number}"
+    sound = np.asarray(clip)
+    if sound.ndim != 1:
+        raise ClipError(f"{name} has the shape {sound.shape}. Mix it down to mono: one row of samples.")
+    if sound.dtype == np.int16:
+        sound = sound / np.float32(32_768)
+    sound = sound.astype(np.float32, copy=False)
+    if not np.isfinite(sound).all():
+        raise ClipError(
+            f"{name} holds values that are not numbers (NaN or infinity). Record or decode it again."
+        )
+    geometry.check_samples(sound.size, name=name)
+    return sound
+
+
+def check_mel_bins(extractor: int, encoder: int) -> None:
+    """Raise ValueError unless the feature extractor makes what the encoder reads."""
+    if extractor != encoder:
+        raise ValueError(
+            f"preprocessor_config.json makes {extractor} mel bins and the encoder reads {encoder}. "
+            "Take the preprocessor_config.json of the same checkpoint."
+        )
+
+
+def speech_token_id(tokenizer: Any) -> int:
+    """The id of `<SpeechHere>`. Raises ValueError where the tokenizer does not have it as one token."""
+    found = tokenizer.convert_tokens_to_ids(SPEECH_TOKEN)
+    if found is None or found == tokenizer.unk_token_id:
+        raise ValueError(
+            f"The tokenizer does not know {SPEECH_TOKEN}, where the audio goes. "
+            "Take the tokenizer files of the same checkpoint, or add it as a special token."
+        )
+    return int(found)
+
+
+def chat_template_of(config: Any, tokenizer: Any) -> str:
+    """The chat template of a checkpoint: its release's turns within its decoder's."""
+    from model.prompts import chat_template
+
+    own = None if config.text_config.model_type == "gemma2" else tokenizer.chat_template
+    return chat_template(config.layout.turn, own)
+
+
+for _config in CONFIGS:
+    AutoProcessor.register(_config, AudioLLMProcessor, exist_ok=True)
