@@ -1,0 +1,408 @@
+"""What a checkpoint folder holds and what is wrong with it, in words, without torch and without its weights.
+
+Only config.json, the tokenizer's and the preprocessor's files and the headers of the weights are read, each
+up to a size, so that a folder somebody downloaded can be looked at before anything trusts it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model import layouts
+from model.checkpoints import safetensors_headers, shapes
+from model.checkpoints.safetensors_headers import HeaderError, Tensor
+from model.checkpoints.shapes import Shapes, Sizes
+from model.layouts import SPEECH_TOKEN, AdapterKind, Layout
+
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use is 34 MB
+MOST_PROBLEMS = 12
+PARTS = ("speech_encoder", "ln_speech", "speech_audio_adapter", "text_decoder")
+LAST_LAYERS = (3, 2)  # where v1's last layer stands, with and without the dropout before it
+SERVABLE = ("float32", "bfloat16", "float16")
+GIB = 1 << 30
+WORKING_BYTES = 2 * GIB  # activations and libraries beside weights and KV cache; a rule of thumb
+
+
+class CheckpointError(ValueError):
+    """A checkpoint folder cannot be served; the message joins its problems."""
+
+    def __init__(self, folder: Path, problems: list[str]) -> None:
+        super().__init__(f"{folder} cannot be served. " + " ".join(problems))
+        self.folder, self.problems = folder, problems
+
+
+@dataclass(frozen=True)
+class Report:
+    """A checkpoint folder in numbers, and its problems as sentences (none: it can be served)."""
+
+    folder: Path
+    layout: Layout | None = None
+    adapter: AdapterKind | None = None
+    decoder: str = ""
+    dtype: str = ""
+    parameters: dict[str, int] = field(default_factory=dict)  # by part
+    weight_bytes: int = 0
+    max_positions: int = 0  # tokens that the decoder can hold
+    kv_bytes: int = 0  # of one token in the KV cache, at 2 bytes a number
+    needs_soft_cap: bool = False
+    names: frozenset[str] = frozenset()
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Parameters of all parts."""
+        return sum(self.parameters.values())
+
+    def summary(self) -> str:
+        """What this is, what it needs and what is wrong, over several lines."""
+        lines = [str(self.folder)]
+        if self.layout:
+            lines.append(f"  release    {self.layout.title} (layout {self.layout.id}), {self.layout.licence}")
+        if self.parameters:
+            adapter = {"gated": "gated", "mlp": "MLP"}.get(self.adapter or "", "unknown")
+            lines += [f"  {name:<21}{count:>16,} parameters" for name, count in self.parameters.items()]
+            lines += [
+                f"  {'together':<21}{self.total:>16,} parameters, {self.weight_bytes / 1e9:,.2f} GB "
+                f"in {self.dtype or 'no type that can be served'}",
+                f"  adapter {adapter}, decoder {self.decoder} of {self.max_positions:,} positions",
+                *self._needs(),
+            ]
+        lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  problem: {problem}" for problem in self.problems]
+        lines.append("  It can be served." if not self.problems else "  It cannot be served as it is.")
+        return "\n".join(lines)
+
+    def _needs(self) -> list[str]:
+        halved = 2 * self.total
+        cache = self.kv_bytes * self.max_positions
+        needed = (halved + cache + WORKING_BYTES) / GIB
+        return [
+            f"  to serve it in bfloat16: about {needed:,.1f} GiB of GPU memory, or of RAM on a CPU "
+            f"({halved / GIB:,.1f} weights, {cache / GIB:,.1f} KV cache for one conversation of full length, "
+            f"{WORKING_BYTES / GIB:g} to work in); float32 takes twice the first two"
+        ] + (["  its attention is soft-capped: on a GPU use FlashInfer"] if self.needs_soft_cap else [])
+
+
+def inspect(folder: Path) -> Report:
+    """Look at a checkpoint folder. Never raises for what is in it: everything wrong becomes a sentence."""
+    if not folder.is_dir():
+        return Report(folder, problems=[f"{folder} is not a folder. Check the path of the checkpoint."])
+    problems: list[str] = []
+    config = _json(folder, CONFIG, problems)
+    tensors = _tensors(folder, problems)
+    if config is None:
+        return Report(folder, names=frozenset(tensors), problems=_bounded(problems))
+    notes: list[str] = []
+    sizes = Sizes(config)
+    kind = adapter_of(set(tensors))
+    layout = _layout(config, kind, problems)
+    problems += sizes.problems
+    if tensors and not sizes.problems:
+        problems += _weight_problems(tensors, sizes, config, layout, kind, notes)
+    problems += _preprocessor_problems(folder, sizes)
+    problems += _tokenizer_problems(folder, sizes)
+    dtype = _dtype(tensors, problems, notes)
+    _, kv, width = sizes.heads
+    return Report(
+        folder,
+        layout,
+        kind,
+        sizes.decoder,
+        dtype,
+        {part: sum(t.parameters for name, t in tensors.items() if _part(name) == part) for part in PARTS},
+        sum(tensor.bytes for tensor in tensors.values()),
+        int(sizes.text.get("max_position_embeddings") or 0),
+        2 * 2 * kv * width * int(sizes.text.get("num_hidden_layers") or 0),
+        sizes.text.get("attn_logit_softcapping") is not None,
+        frozenset(tensors),
+        _bounded(problems),
+        notes,
+    )
+
+
+def adapter_of(names: set[str]) -> AdapterKind | None:
+    """The adapter that tensor names show, whatever the configuration calls the model."""
+    at = "speech_audio_adapter"
+    if f"{at}.gate_proj.weight" in names:
+        return "gated"
+    return "mlp" if any(f"{at}.speech_llm_proj.{last}.weight" in names for last in LAST_LAYERS) else None
+
+
+def _json(folder: Path, name: str, problems: list[str]) -> dict[str, Any] | None:
+    path = folder / name
+    if not path.is_file():
+        problems.append(f"{name} is missing; download it again, from the same release as the weights.")
+        return None
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError("too large")
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        problems.append(f"{name} cannot be read as JSON; download it again.")
+        return None
+    return found
+
+
+def _tensors(folder: Path, problems: list[str]) -> dict[str, Tensor]:
+    """Every tensor of the weight files by name, as far as they can be read."""
+    index = _json(folder, INDEX, problems) if (folder / INDEX).is_file() else None
+    if index is None:
+        return _headers(folder, _single(folder, problems), problems)
+    listed = index.get("weight_map")
+    if not isinstance(listed, dict) or not all(isinstance(shard, str) for shard in listed.values()):
+        problems.append(f"{INDEX} has no list of tensors; download it again.")
+        return {}
+    shards = sorted(set(listed.values()))
+    if outside := [shard for shard in shards if Path(shard).name != shard]:
+        problems.append(f"{INDEX} names files outside the folder ({outside[0]}); do not use this checkpoint.")
+        return {}
+    found = _headers(folder, shards, problems)
+    whole = {shard for shard in shards if (folder / shard).is_file()}
+    unheld = [name for name, shard in listed.items() if shard in whole and name not in found]
+    if unheld and not problems:
+        problems.append(
+            f"{INDEX} and the weights disagree: {listed[unheld[0]]} does not hold {unheld[0]}"
+            f"{_and_more(len(unheld) - 1)}; download both again."
+        )
+    return found
+
+
+def _single(folder: Path, problems: list[str]) -> list[str]:
+    if (folder / SINGLE).is_file():
+        return [SINGLE]
+    if any(folder.glob("*.safetensors")):
+        problems.append(f"{INDEX} is missing, which lists the weight files; download it again.")
+    elif any(folder.glob("*.bin")) or any(folder.glob("*.pth")) or any(folder.glob("*.pt")):
+        problems.append(
+            "The weights are only there as .bin or .pt files, which can run code when they are read. "
+            "Convert them to safetensors, or download the safetensors files of the release."
+        )
+    else:
+        problems.append(f"There are no weights: neither {SINGLE} nor {INDEX} is there; download them.")
+    return []
+
+
+def _headers(folder: Path, shards: list[str], problems: list[str]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for shard in shards:
+        if not (folder / shard).is_file():
+            problems.append(f"{shard} is missing; download it again.")
+            continue
+        try:
+            found |= safetensors_headers.read(folder / shard)
+        except HeaderError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{shard} cannot be read ({error.strerror}); check its permissions.")
+    return found
+
+
+def _layout(config: dict[str, Any], kind: AdapterKind | None, problems: list[str]) -> Layout | None:
+    model_type = str(config.get("model_type") or "")
+    named = config.get("architectures")
+    architectures = tuple(map(str, named)) if isinstance(named, list) else ()
+    found = layouts.find(model_type, architectures, kind)
+    if found is None:
+        known = ", ".join(layout.model_type for layout in layouts.LAYOUTS)
+        problems.append(
+            f"config.json says model_type '{model_type}', which is not an audio LLM of this family "
+            f"({known}). Choose the folder of one of these."
+        )
+    return found
+
+
+def _weight_problems(
+    tensors: dict[str, Tensor],
+    sizes: Sizes,
+    config: dict[str, Any],
+    layout: Layout | None,
+    kind: AdapterKind | None,
+    notes: list[str],
+) -> list[str]:
+    """Tensors that are missing or have another shape than config.json says."""
+    problems: list[str] = []
+    expected = shapes.encoder(sizes) | shapes.decoder(sizes)
+    optional: Shapes = {}
+    if kind is None:
+        problems.append(_unknown_adapter(tensors))
+    else:
+        names = tensors.keys()
+        last = next(
+            (n for n in LAST_LAYERS if f"speech_audio_adapter.speech_llm_proj.{n}.weight" in names), 3
+        )
+        weights = shapes.adapter(sizes, kind, last)
+        expected |= weights
+        optional = shapes.adapter_biases(weights)
+        said = config.get("speech_adapter") or (layout.adapter if layout else kind)
+        if said != kind:
+            problems.append(
+                f"The weights hold the {kind} adapter and config.json means the {said} one. "
+                f'Write "speech_adapter": "{kind}" into config.json, if both are of the same release.'
+            )
+    if sizes.tied and "vocab_size" in sizes.text and "hidden_size" in sizes.text:
+        optional["text_decoder.lm_head.weight"] = (sizes.text["vocab_size"], sizes.text["hidden_size"])
+    for prefix, what, field_, count in (
+        (
+            "speech_encoder.layers.",
+            "encoder",
+            "speech_config.encoder_layers",
+            sizes.encoder["encoder_layers"],
+        ),
+        ("text_decoder.model.layers.", "decoder", "text_config.num_hidden_layers", _layers(sizes)),
+    ):
+        held = _count_layers(tensors, prefix)
+        if count is not None and held != count:
+            problems.append(
+                f"The weights hold {held} {what} layers and config.json says {count} ({field_}). "
+                "Take config.json and weights from the same release."
+            )
+            expected = {
+                name: shape
+                for name, shape in expected.items()
+                if not name.startswith(prefix) or int(name.split(".")[prefix.count(".")]) < min(held, count)
+            }
+    problems += [
+        f"{name} has the shape {_shape(tensors[name].shape)}; config.json asks for {_shape(shape)}. "
+        "Take config.json and weights from the same release."
+        for name, shape in {**expected, **optional}.items()
+        if name in tensors and tensors[name].shape != shape
+    ]
+    problems += [
+        f"The weights lack {name} of the shape {_shape(shape)}. Download them again."
+        for name, shape in expected.items()
+        if name not in tensors
+    ]
+    known_decoder = sizes.decoder in shapes.DECODER_NORMS
+    extra = [
+        name
+        for name in tensors
+        if name not in expected
+        and name not in optional
+        and (known_decoder or not name.startswith("text_decoder."))
+    ]
+    if extra and not problems:
+        notes.append(f"{extra[0]}{_and_more(len(extra) - 1)} is not part of the model and is left out.")
+    return problems
+
+
+def _layers(sizes: Sizes) -> int | None:
+    found: int | None = sizes.text.get("num_hidden_layers")
+    return found
+
+
+def _count_layers(tensors: dict[str, Tensor], prefix: str) -> int:
+    numbers = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
+    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+
+
+def _unknown_adapter(tensors: dict[str, Tensor]) -> str:
+    names = sorted(name for name in tensors if name.startswith("speech_audio_adapter."))
+    held = f"{names[0]}{_and_more(len(names) - 1)}" if names else "nothing of the adapter"
+    return (
+        "The adapter is of a kind that is not known: neither gate_proj nor speech_llm_proj is there, "
+        f"the weights hold {held}. Only MLP (v1) and gated (-2, -3) adapters can be served."
+    )
+
+
+def _preprocessor_problems(folder: Path, sizes: Sizes) -> list[str]:
+    problems: list[str] = []
+    found = _json(folder, PREPROCESSOR, problems)
+    if found is None:
+        return problems
+    mel, wanted = found.get("feature_size", 80), sizes.encoder["num_mel_bins"]
+    if mel != wanted:
+        problems.append(
+            f"{PREPROCESSOR} makes {mel} mel bins and the encoder reads {wanted}. "
+            f"Take the {PREPROCESSOR} of the same release."
+        )
+    return problems
+
+
+def _tokenizer_problems(folder: Path, sizes: Sizes) -> list[str]:
+    """Whether the tokenizer has `<SpeechHere>` where the configuration says."""
+    problems: list[str] = []
+    index, vocabulary = sizes.speech_token_index, sizes.text.get("vocab_size")
+    if index is not None and vocabulary is not None and index >= vocabulary:
+        problems.append(
+            f"speech_token_index is {index:,} in config.json, outside the vocabulary of {vocabulary:,} "
+            "tokens. Take config.json and weights from the same release."
+        )
+    source = next((n for n in ("tokenizer.json", "tokenizer_config.json") if (folder / n).is_file()), None)
+    if source is None:
+        return [*problems, "tokenizer.json is missing; download the tokenizer's files of the release."]
+    found = _json(folder, source, problems)
+    if found is None:
+        return problems
+    token = _token_id(found, SPEECH_TOKEN)
+    if token is None:
+        problems.append(
+            f"{source} does not know {SPEECH_TOKEN}, where the audio goes. "
+            "Take the tokenizer's files of the same release."
+        )
+    elif index is not None and token != index:
+        problems.append(
+            f"{source} has {SPEECH_TOKEN} at {token:,} and config.json says speech_token_index {index:,}. "
+            "Take both from the same release."
+        )
+    return problems
+
+
+def _token_id(tokenizer: dict[str, Any], text: str) -> int | None:
+    """The id of a token in tokenizer.json or tokenizer_config.json."""
+    for entry in tokenizer.get("added_tokens") or ():
+        if isinstance(entry, dict) and entry.get("content") == text and isinstance(entry.get("id"), int):
+            return int(entry["id"])
+    decoder = tokenizer.get("added_tokens_decoder")
+    for number, entry in decoder.items() if isinstance(decoder, dict) else ():
+        if isinstance(entry, dict) and entry.get("content") == text and number.isdecimal():
+            return int(number)
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    found = vocabulary.get(text) if isinstance(vocabulary, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _dtype(tensors: dict[str, Tensor], problems: list[str], notes: list[str]) -> str:
+    """The type of most parameters; others are noted, and one that cannot be served is a problem."""
+    counts: Counter[str] = Counter()
+    for tensor in tensors.values():
+        counts[tensor.dtype] += tensor.parameters
+    if not counts:
+        return ""
+    most = counts.most_common(1)[0][0]
+    if len(counts) > 1:
+        notes.append(
+            "The weights mix types: " + ", ".join(f"{n:,} {name}" for name, n in counts.most_common())
+        )
+    if most not in SERVABLE:
+        problems.append(
+            f"The weights are {most}, which cannot be served here. Download the release in bfloat16."
+        )
+    return most
+
+
+def _part(name: str) -> str:
+    return name.split(".", 1)[0]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count:,} more)" if count else ""
+
+
+def _bounded(problems: list[str]) -> list[str]:
+    more = len(problems) - MOST_PROBLEMS
+    return problems if more <= 0 else [*problems[:MOST_PROBLEMS], f"And {more:,} more problems like these."]
