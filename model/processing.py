@@ -89,17 +89,10 @@ class AudioLLMProcessor(ProcessorMixin):
             "attention_mask": np.array([[0] * (longest - len(row)) + [1] * len(row) for row in rows]),
         }
         if checked:
-            data["input_features"] = np.concatenate([self.mel(clip) for clip in checked])
+            data["input_features"] = np.concatenate(
+                [mel_windows(self.feature_extractor, clip) for clip in checked]
+            )
         return BatchFeature(data, tensor_type=return_tensors)
-
-    def mel(self, clip: Clip) -> NDArray[np.float32]:
-        """Log-mel windows [windows, mel_bins, 3000] of one clip."""
-        windows = [clip[at : at + WINDOW_SAMPLES] for at in range(0, clip.size, WINDOW_SAMPLES)]
-        found = self.feature_extractor(
-            windows, sampling_rate=SAMPLE_RATE, do_normalize=True, padding="max_length", return_tensors="np"
-        )
-        mel: NDArray[np.float32] = found["input_features"]
-        return mel
 
     def _expanded(self, texts: Sequence[str], clips: Sequence[Clip]) -> list[list[int]]:
         """Token ids with every place made as long as its clip."""
@@ -142,6 +135,15 @@ def checked_clip(clip: Any, number: int) -> Clip:
         )
     geometry.check_samples(sound.size, name=name)
     return sound
+
+
+def mel_windows(extractor: WhisperFeatureExtractor, clip: Clip) -> NDArray[np.float32]:
+    """Log-mel windows [windows, mel_bins, 3000] of one clip (samples,)."""
+    windows = [clip[at : at + WINDOW_SAMPLES] for at in range(0, clip.size, WINDOW_SAMPLES)]
+    # `do_normalize` is an argument of the call; the published preprocessor_config.json does not carry it.
+    found = extractor(windows, sampling_rate=SAMPLE_RATE, do_normalize=True, return_tensors="np")
+    mel: NDArray[np.float32] = found["input_features"]
+    return mel
 
 
 def check_mel_bins(extractor: int, encoder: int) -> None:

@@ -1,0 +1,152 @@
+"""Clips to mel windows and places in the prompt, in vLLM's processor (the same mel as `model.processing`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BatchFeature, WhisperFeatureExtractor
+from vllm.config.multimodal import MultiModalDummyOptions
+from vllm.exceptions import VLLMValidationError
+from vllm.inputs import MultiModalDataDict
+from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
+from vllm.multimodal.parse import MultiModalDataItems, MultiModalDataParser
+from vllm.multimodal.processing import (
+    BaseDummyInputsBuilder,
+    BaseMultiModalProcessor,
+    BaseProcessingInfo,
+    PromptReplacement,
+    PromptUpdate,
+)
+from vllm.renderers import TokenizeParams
+
+from model.configuration import AudioLLMConfig
+from model.geometry import MAX_CLIPS, SAMPLE_RATE, WINDOW_SAMPLES, ClipError
+from model.layouts import SPEECH_TOKEN
+from model.processing import check_mel_bins, checked_clip, mel_windows, speech_token_id
+
+
+class Info(BaseProcessingInfo):
+    """What vLLM asks about the model's inputs."""
+
+    def get_hf_config(self) -> AudioLLMConfig:
+        """Its configuration."""
+        return self.ctx.get_hf_config(AudioLLMConfig)
+
+    @cached_property
+    def feature_extractor(self) -> WhisperFeatureExtractor:
+        """Checked against the encoder. Raises ValueError."""
+        model = self.ctx.model_config
+        extractor = WhisperFeatureExtractor.from_pretrained(model.model, revision=model.revision)
+        check_mel_bins(extractor.feature_size, self.get_hf_config().speech_config.num_mel_bins)
+        return extractor
+
+    @cached_property
+    def speech_token_id(self) -> int:
+        """The id of `<SpeechHere>`. Raises ValueError."""
+        return speech_token_id(self.get_tokenizer())
+
+    @property
+    def max_windows(self) -> int:
+        """Windows of the longest clip."""
+        return -(-self.get_hf_config().layout.max_seconds * SAMPLE_RATE // WINDOW_SAMPLES)
+
+    def get_default_tok_params(self) -> TokenizeParams:
+        """Prompts are rendered with their `<bos>`; a second one makes the model repeat itself."""
+        return super().get_default_tok_params().with_kwargs(add_special_tokens=False)
+
+    def get_data_parser(self) -> MultiModalDataParser:
+        """Mono at 16 kHz; soxr, since the default resampler's CUDA build cannot be imported on a CPU."""
+        return MultiModalDataParser(
+            target_sr=SAMPLE_RATE,
+            target_channels=1,
+            audio_resample_method="soxr",
+            expected_hidden_size=self._get_expected_hidden_size(),
+        )
+
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        """At most this many clips; `--limit-mm-per-prompt` may lower it."""
+        return {"audio": MAX_CLIPS}
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
+        """Audio tokens of the longest clip: 1,000 for 300 s."""
+        return {"audio": self.max_windows * self.get_hf_config().window_tokens}
+
+    def get_supported_mm_processor_kwargs(self) -> dict[str, set[str]]:
+        """None: nothing about the mel is for a request to change."""
+        return {"text_kwargs": set(), "audio_kwargs": set()}
+
+
+class DummyInputs(BaseDummyInputsBuilder[Info]):
+    """The largest input, for vLLM's memory profile."""
+
+    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
+        """One place a clip."""
+        return SPEECH_TOKEN * mm_counts.get("audio", 0)
+
+    def get_dummy_mm_data(
+        self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Mapping[str, MultiModalDummyOptions]
+    ) -> MultiModalDataDict:
+        """Clips of the longest length that is taken."""
+        return {
+            "audio": self._get_dummy_audios(
+                length=self.info.max_windows * WINDOW_SAMPLES,
+                num_audios=mm_counts.get("audio", 0),
+                overrides=mm_options.get("audio"),
+            )
+        }
+
+
+class Processor(BaseMultiModalProcessor[Info]):
+    """Each clip becomes its mel windows [windows, mel_bins, 3000] and windows x 100 places in the prompt."""
+
+    def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
+        clips: list[Any] = list(hf_data.get("audio", ()))  # type: ignore[call-overload]
+        extractor = self.info.feature_extractor
+        try:
+            checked = [checked_clip(clip, number) for number, clip in enumerate(clips, 1)]
+        except ClipError as error:
+            raise VLLMValidationError(str(error)) from error
+        windows = [mel_windows(extractor, clip) for clip in checked]
+        return BatchFeature(
+            {
+                "input_features": torch.from_numpy(np.concatenate(windows)),
+                "windows": torch.tensor([len(mel) for mel in windows]),
+            }
+        )
+
+    def _get_mm_fields_config(
+        self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        windows = hf_inputs.get("windows", torch.zeros(0, dtype=torch.long))
+        return {
+            "input_features": MultiModalFieldConfig.flat_from_sizes("audio", windows),
+            "windows": MultiModalFieldConfig.batched("audio", keep_on_cpu=True),
+        }
+
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        hf_processor_mm_kwargs: Mapping[str, object],
+        out_mm_kwargs: MultiModalKwargsItems,
+    ) -> Sequence[PromptUpdate]:
+        windows = out_mm_kwargs.get_data().get("windows", [])
+        place, each = self.info.speech_token_id, self.info.get_hf_config().window_tokens
+
+        def places(item: int) -> list[int]:
+            return [place] * (int(windows[item]) * each)
+
+        return [PromptReplacement(modality="audio", target=[place], replacement=places)]
+
+    def _apply_prompt_updates(self, token_ids: list[int], mm_prompt_updates: Any) -> Any:
+        """Refuse a prompt whose places and clips differ, which would be filled in silence or not at all."""
+        places, clips = token_ids.count(self.info.speech_token_id), len(mm_prompt_updates.get("audio", ()))
+        if places != clips:
+            raise VLLMValidationError(
+                f"The prompt has {places} {SPEECH_TOKEN} and {clips} clips came with it. "
+                f"Write one {SPEECH_TOKEN} for each clip, or use /v1/chat/completions, which places them."
+            )
+        return super()._apply_prompt_updates(token_ids, mm_prompt_updates)
