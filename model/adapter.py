@@ -6,6 +6,8 @@ Module names are those of the published weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from model.layouts import AdapterKind
@@ -66,7 +68,7 @@ def build(kind: AdapterKind, d_model: int, stack: int, hidden_size: int) -> MlpA
     return adapter
 
 
-def published_names(names: set[str]) -> dict[str, str]:
+def published_names(names: Iterable[str]) -> dict[str, str]:
     """Renames (pattern to replacement) that a v1 file needs: its last layer stands at `.2` without the dropout."""
     at = "speech_audio_adapter.speech_llm_proj."
     short = any(name.startswith(f"{at}2.") for name in names)

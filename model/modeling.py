@@ -14,7 +14,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from model import adapter, audio_encoder, decoder
 from model.adapter import published_names
 from model.checkpoints.inspect import CheckpointError, inspect
-from model.configuration import CONFIGS, AudioLLMConfig
+from model.configuration import AudioLLMConfig, Meralion2Config, Meralion3AsrConfig, MeralionConfig
+
+_HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only")
 
 
 class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -53,7 +55,11 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             report = inspect(folder)
             if report.problems:
                 raise CheckpointError(folder, report.problems)
-            kwargs.setdefault("key_mapping", published_names(set(report.names)))
+            kwargs.setdefault("key_mapping", published_names(report.names))
+        if "config" not in kwargs:
+            # By its model_type: this one class loads every release.
+            hub = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}
+            kwargs["config"] = AutoConfig.from_pretrained(pretrained_model_name_or_path, **hub)
         model: Self = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         embedding = model.get_input_embeddings()
         decoder.check_embedding_scale(embedding, embedding.weight, model.config.embedding_scale)
@@ -145,12 +151,31 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return input_ids, kwargs if windows is None else {**kwargs, "input_features": windows}
 
 
-def register() -> None:
-    """Make AutoConfig, AutoModel and AutoModelForCausalLM know the published model types; twice does no harm."""
-    for config in CONFIGS:
-        AutoConfig.register(config.model_type, config, exist_ok=True)
-        AutoModel.register(config, AudioLLMForConditionalGeneration, exist_ok=True)
-        AutoModelForCausalLM.register(config, AudioLLMForConditionalGeneration, exist_ok=True)
+class MeralionForConditionalGeneration(AudioLLMForConditionalGeneration):
+    """MERaLiON-AudioLLM, the paper's release."""
+
+    config_class = MeralionConfig
 
 
-register()
+class Meralion2ForConditionalGeneration(AudioLLMForConditionalGeneration):
+    """MERaLiON-2."""
+
+    config_class = Meralion2Config
+
+
+class Meralion3AsrForConditionalGeneration(AudioLLMForConditionalGeneration):
+    """MERaLiON-3-ASR."""
+
+    config_class = Meralion3AsrConfig
+
+
+# transformers' Auto classes want one class for each configuration.
+for _model in (
+    AudioLLMForConditionalGeneration,
+    MeralionForConditionalGeneration,
+    Meralion2ForConditionalGeneration,
+    Meralion3AsrForConditionalGeneration,
+):
+    AutoConfig.register(_model.config_class.model_type, _model.config_class, exist_ok=True)
+    AutoModel.register(_model.config_class, _model, exist_ok=True)
+    AutoModelForCausalLM.register(_model.config_class, _model, exist_ok=True)

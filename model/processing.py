@@ -12,12 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
 
 from model import geometry
-from model.configuration import CONFIGS
+from model.configuration import CONFIGS, AudioLLMConfig
 from model.geometry import SAMPLE_RATE, WINDOW_SAMPLES, ClipError
 from model.layouts import SPEECH_TOKEN
+from model.prompts import chat_template
 
 Clip = NDArray[np.float32]  # (samples,), mono, 16 kHz
 
@@ -44,12 +45,6 @@ class AudioLLMProcessor(ProcessorMixin):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
         """Load from a checkpoint in any published layout; its own processor code is never run."""
-        from model.configuration import AudioLLMConfig
-        from model.modeling import register as register_models
-
-        register_models()
-        from transformers import AutoConfig
-
         source = str(pretrained_model_name_or_path)
         config = AutoConfig.from_pretrained(source, **kwargs)
         if not isinstance(config, AudioLLMConfig):
@@ -168,11 +163,10 @@ def speech_token_id(tokenizer: Any) -> int:
 
 def chat_template_of(config: Any, tokenizer: Any) -> str:
     """The chat template of a checkpoint: its release's turns within its decoder's."""
-    from model.prompts import chat_template
-
     own = None if config.text_config.model_type == "gemma2" else tokenizer.chat_template
     return chat_template(config.layout.turn, own)
 
 
 for _config in CONFIGS:
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoProcessor.register(_config, AudioLLMProcessor, exist_ok=True)
