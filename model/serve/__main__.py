@@ -1,0 +1,103 @@
+"""Serve a model by the OpenAI API, with what suits this machine.
+
+python -m model.serve DIR                                # a checkpoint's folder, on 127.0.0.1:8001
+python -m model.serve whisper-base-smollm2 --port 0      # a model of the registry, on a free port
+python -m model.serve DIR --dtype float32 -- --seed 7    # what follows -- goes to vLLM as it is
+
+Says what it chose and why on stderr, and prints one JSON line on stdout when the server answers.
+Exit codes: 0 stopped, 1 the server ended by itself, 2 it cannot be started as things are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from model.checkpoints.inspect import inspect
+from model.serve import command, interpreter, machine, models, options
+from model.serve.options import Options
+from model.serve.plan import Model, plan
+from model.serve.refused import Refused
+from model.serve.server import Server, end_with_parent
+
+
+def main() -> int:
+    """Find the model, plan, start, stay."""
+    chosen = options.read()
+    try:
+        target = models.find(chosen.model, chosen.download)
+        if target.folder is None:
+            return _embedded(chosen)
+        return _vllm(chosen, target.name, target.folder)
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 2
+
+
+def _vllm(chosen: Options, name: str, folder: Path) -> int:
+    report = inspect(folder)
+    model = Model.of(report, name)
+    python = interpreter.with_vllm()
+    decided = plan(machine.look(), model, chosen, python.device)
+    port = _free_port(chosen.host, chosen.port)
+    arguments = command.arguments(decided, report, chosen, port)
+    _say(f"{name}: {model.layout.title}, {model.parameters / 1e6:,.0f} million parameters")
+    _say(f"  {'licence':<11}{model.layout.licence}")
+    _say(*map(str, decided.choices))
+    if chosen.dry_run:
+        print(shlex.join([str(python.path), *arguments]))
+        return 0
+    _say(f"Starting vLLM {python.version} on http://{chosen.host}:{port}; its log follows.")
+    with tempfile.TemporaryDirectory(prefix="meralion-") as rendezvous:
+        environment = command.environment(decided, os.environ, Path(rendezvous))
+        server = Server([str(python.path), *arguments], environment, models.ROOT)
+        if os.environ.get("MERALION_EXIT_WITH_PARENT") == "1":
+            end_with_parent(server)
+        ready = {"event": "ready", "host": chosen.host, "port": port, "model": name}
+        code = server.run(chosen.host, port, lambda: print(json.dumps(ready), flush=True))
+    if code:
+        _say(server.last_words())
+    return code
+
+
+def _embedded(chosen: Options) -> int:
+    """Become the embedded engine, which chooses for itself."""
+    python = str(interpreter.with_embedded())
+    arguments = [python, "-m", "model.embedded", "--host", chosen.host, "--port", str(chosen.port)]
+    _say(f"{chosen.model}: the embedded engine, which brings its own small models and needs no GPU.")
+    if chosen.dry_run:
+        print(shlex.join(arguments))
+        return 0
+    os.chdir(models.ROOT)
+    os.execv(python, arguments)  # noqa: S606 - our own interpreter
+
+
+def _free_port(host: str, port: int) -> int:
+    """The port to listen on. Raises Refused if it is taken; vLLM would say so only after loading."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+            trial.listen()
+        except OSError as error:
+            raise Refused(
+                f"Port {port} of {host} cannot be used: {error.strerror or error}. "
+                "Choose another with --port; 0 finds a free one."
+            ) from None
+        found: int = trial.getsockname()[1]
+        return found
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
