@@ -39,7 +39,11 @@ PROCESSORS = {  # named in the published preprocessor_config.json; ours is used 
     "v3-asr": "MERaLiON3ASRProcessor",
 }
 GAIN = 1.5  # of random layers over keeping the variance: answers must depend on what is heard
-NORM_SPREAD = 0.1  # of norms' weights around their neutral value
+SPREAD = 0.3  # of biases, and of norms' weights around their neutral value
+# A token's own embedding against what the layers add to it. Gemma 2's, scaled and tied to the output, is kept
+# small and its last norm large, or the model would repeat its last token for ever.
+EMBEDDING_SIZE = {"gemma2": 0.5, "llama": 1.0}
+LAST_NORM = {"gemma2": 2.0, "llama": 1.0}
 
 
 @dataclass(frozen=True)
@@ -197,21 +201,31 @@ def random_model(config: dict[str, Any], seed: int) -> nn.Module:
     from model.modeling import AudioLLMForConditionalGeneration
 
     model = AudioLLMForConditionalGeneration(parsed(config))
-    gemma = config["text_config"]["model_type"] == "gemma2"
+    decoder = config["text_config"]["model_type"]
+    token = EMBEDDING_SIZE[decoder] / model.config.embedding_scale
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.named_parameters():
             if name == "speech_encoder.embed_positions.weight":
                 continue  # sinusoids, as Whisper's
             noise = torch.randn(value.shape, generator=generator)
-            if "norm" in name.split(".")[-2] or name.startswith("ln_speech"):
-                neutral = 0.0 if name.endswith("bias") or (gemma and name.startswith("text_decoder")) else 1.0
-                value.copy_(neutral + NORM_SPREAD * noise)
-            elif value.dim() == 1:
-                value.copy_(NORM_SPREAD * noise)
+            if value.dim() == 1:
+                value.copy_(_neutral(name, decoder) + SPREAD * noise)
+            elif name == "text_decoder.model.embed_tokens.weight":
+                value.copy_(token * noise)
             else:
                 value.copy_(GAIN * noise / value[0].numel() ** 0.5)
     return model
+
+
+def _neutral(name: str, decoder: str) -> float:
+    """The middle of a bias's or norm's values."""
+    if name.endswith("bias"):
+        return 0.0
+    if name == "text_decoder.model.norm.weight":
+        return LAST_NORM[decoder]
+    # Gemma's norms multiply by 1 + weight.
+    return 0.0 if decoder == "gemma2" and name.startswith("text_decoder.") else 1.0
 
 
 def parsed(config: dict[str, Any]) -> PreTrainedConfig:
