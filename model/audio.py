@@ -90,7 +90,7 @@ def wav_bytes(pcm: Pcm) -> bytes:
 
 def pcm_sha256(pcm: Pcm) -> str:
     """Name the clip by what is heard, whatever container it came in."""
-    return hashlib.sha256(pcm.astype("<i2", copy=False).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(pcm, "<i2").data).hexdigest()
 
 
 def seconds(pcm: Pcm) -> float:
@@ -119,7 +119,7 @@ class Decoder:
         async with self._places:
             child = await self._take()
             try:
-                async with asyncio.timeout(self._time_limit_s):
+                async with asyncio.timeout(time_limit(self._time_limit_s, limits)):
                     decoded, payload = await self._ask(child, data, limits)
             except (TimeoutError, OSError, asyncio.IncompleteReadError):
                 _end(child)
@@ -166,7 +166,7 @@ class Decoder:
             start_new_session=True,  # Ctrl-C in a terminal is for the parent
         )
 
-    async def _ask(self, child: Process, data: bytes, limits: Limits) -> tuple[bool, bytes]:
+    async def _ask(self, child: Process, data: bytes, limits: Limits) -> tuple[bool, bytearray]:
         assert child.stdin is not None
         assert child.stdout is not None
         options = json.dumps(asdict(limits)).encode()
@@ -175,7 +175,18 @@ class Decoder:
             child.stdin.write(data[at : at + _PIPE_BYTES])
             await child.stdin.drain()
         decoded, size = REPLY_HEAD.unpack(await child.stdout.readexactly(REPLY_HEAD.size))
-        return decoded, await child.stdout.readexactly(size)
+        payload = bytearray()
+        while len(payload) < size:  # in pieces, for the same reason
+            piece = await child.stdout.read(min(size - len(payload), _PIPE_BYTES))
+            if not piece:
+                raise asyncio.IncompleteReadError(b"", size)
+            payload += piece
+        return decoded, payload
+
+
+def time_limit(base_s: float, limits: Limits) -> float:
+    """Return how long decoding may take, in seconds: `base_s` for 300 s of sound, more for more."""
+    return base_s * max(1.0, limits.max_seconds / Limits().max_seconds)
 
 
 def _end(child: Process) -> None:

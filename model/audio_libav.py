@@ -68,17 +68,17 @@ def _decode_stream(container: Any, limits: Limits) -> Pcm:
     if codec.channels or codec.sample_rate:  # both 0 when only the first frame will tell
         limits.check_stream(codec.channels, codec.sample_rate)
 
-    blocks: list[Pcm] = []
+    pcm = bytearray()  # grows in place: two hours must not be held twice
     samples = 0
     for block in _resampled(_frames(container, stream), limits):
         samples += block.size
         limits.check_length(samples)
-        blocks.append(block)
+        pcm += block.data
     if container.format.name == "flac" and stream.duration:
         promised = float(stream.duration * stream.time_base) * SAMPLE_RATE
         if 0 < samples < promised - _TOLERATED_LOSS_S * SAMPLE_RATE:
             raise truncated()
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+    return np.frombuffer(pcm, np.int16)
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

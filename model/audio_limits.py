@@ -34,6 +34,7 @@ class Limits:
     max_channels: int = 6  # a film's 5.1; PyAV's planar frames of 8 and more crash
     min_sample_rate: int = 4_000
     max_sample_rate: int = 192_000
+    takes_silence: bool = False  # for those to whom nothing said is an answer
 
     @property
     def max_samples(self) -> int:
@@ -76,7 +77,7 @@ class Limits:
         if samples > self.max_samples:
             raise AudioError(
                 "audio_too_long",
-                f"The recording is longer than {self.max_seconds:g} seconds. "
+                f"The recording is longer than {spoken_length(self.max_seconds)}. "
                 "Cut it, and send one part at a time.",
             )
 
@@ -91,12 +92,20 @@ class Limits:
                 f"The recording lasts {pcm.size / SAMPLE_RATE:.2f} seconds; at least {self.min_seconds:g} "
                 "are needed. Record again and speak a little longer.",
             )
-        if max(int(pcm.max()), -int(pcm.min())) < SILENCE_PEAK:
+        if not self.takes_silence and max(int(pcm.max()), -int(pcm.min())) < SILENCE_PEAK:
             raise AudioError(
                 "audio_silent",
                 "The recording is silent. Check that the right microphone is on and not muted, "
                 "then record again.",
             )
+
+
+def spoken_length(seconds: float) -> str:
+    """Write a length the way people say it: 90 seconds, 20 minutes, 2 hours."""
+    for unit, size in (("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * size and seconds % size == 0 and seconds > 600:
+            return f"{seconds / size:g} {unit}s"
+    return f"{seconds:g} seconds"
 
 
 def truncated() -> AudioError:

@@ -11,17 +11,15 @@ import signal
 import sys
 from typing import BinaryIO
 
-from model.audio import REPLY_HEAD, REQUEST_HEAD, decode
-from model.audio_limits import AudioError, Limits
+from model.audio import REPLY_HEAD, REQUEST_HEAD, decode, time_limit
+from model.audio_limits import BYTES_PER_SAMPLE, AudioError, Limits
 
-_MEMORY_LIMIT = 512 * 1024 * 1024  # bytes of private memory; a clip at every limit needs about 150 MB
+_MEMORY = 512 * 1024 * 1024  # bytes of private memory beside the file and its sound; 100 MB are needed
 _GRACE_S = 1.0  # the parent gives up first; this is for when the parent is gone
 
 
 def main() -> None:
     """Answer clips until the input ends."""
-    _limit_memory()
-    time_limit_s = float(sys.argv[1]) + _GRACE_S
     import model.audio_libav  # noqa: F401  loaded before the first clip comes
 
     while True:
@@ -33,17 +31,21 @@ def main() -> None:
         data = _read(sys.stdin.buffer, data_size)
         if options is None or data is None:
             return
-        signal.setitimer(signal.ITIMER_REAL, time_limit_s)  # SIGALRM ends the process, inside C code too
-        ok, payload = _answer(data, Limits(**json.loads(options)))
+        limits = Limits(**json.loads(options))
+        _limit_memory(limits)
+        allowed_s = time_limit(float(sys.argv[1]), limits) + _GRACE_S
+        signal.setitimer(signal.ITIMER_REAL, allowed_s)  # SIGALRM ends the process, inside C code too
+        ok, payload = _answer(data, limits)
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.stdout.buffer.write(REPLY_HEAD.pack(ok, len(payload)))
         sys.stdout.buffer.write(payload)
         sys.stdout.buffer.flush()
+        del data, payload  # not while waiting for the next
 
 
-def _answer(data: bytes, limits: Limits) -> tuple[bool, bytes]:
+def _answer(data: bytes, limits: Limits) -> tuple[bool, bytes | memoryview]:
     try:
-        return True, decode(data, limits).tobytes()
+        return True, decode(data, limits).data.cast("B")
     except AudioError as error:
         return False, json.dumps({"code": error.code, "message": error.message}).encode()
 
@@ -54,12 +56,15 @@ def _read(stream: BinaryIO, size: int) -> bytes | None:
     return data if len(data) == size else None
 
 
-def _limit_memory() -> None:
+def _limit_memory(limits: Limits) -> None:
     try:
         import resource
     except ImportError:  # not on Windows
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    most = _MEMORY + limits.max_bytes + 2 * BYTES_PER_SAMPLE * limits.max_samples
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 if __name__ == "__main__":

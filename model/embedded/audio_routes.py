@@ -6,21 +6,18 @@ from contextlib import aclosing
 from itertools import chain
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from model.audio import Pcm, seconds
-from model.embedded import subtitles
-from model.embedded.bodies import read_form, read_json
-from model.embedded.chat import ClientGone
-from model.embedded.errors import BadRequest, Unavailable
+from model.bodies import read_form, read_json
 from model.embedded.in_thread import from_thread
 from model.embedded.models import CASCADE_ID, SPEECH_ID, Models
-from model.embedded.recogniser import Recognised, Task
 from model.embedded.speech import UnknownVoice
 from model.embedded.speech_formats import MEDIA_TYPES, encode_stream
-from model.embedded.wire import SpeechBody, parse, sse
-
-FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
+from model.embedded.wire import SpeechBody, parse
+from model.errors import BadRequest, Unavailable
+from model.long_audio.forms import Form, Task, form
+from model.long_audio.replies import Pieces, reply
 
 # OpenAI's voices, for clients that know no others.
 OPENAI_VOICES = {
@@ -41,64 +38,28 @@ async def translations(request: Request) -> Response:
 
 async def _listen(request: Request, task: Task) -> Response:
     models: Models = request.app.state.models
-    file, fields = await read_form(request, models.settings.max_body_mb << 20)
-    models.check(fields.get("model", CASCADE_ID), CASCADE_ID)
-    form = fields.get("response_format", "json")
-    if form not in FORMATS:
-        raise BadRequest(
-            "invalid_value", f"response_format must be one of: {', '.join(FORMATS)}.", "response_format"
-        )
-    language = fields.get("language") or None
-    if language and language not in models.recogniser.languages:
+    pcm, asked = await _understood(request, models)
+    return await reply(request, asked, task, seconds(pcm), _read(models, pcm, task, asked))
+
+
+async def _understood(request: Request, models: Models) -> tuple[Pcm, Form]:
+    """Read, check and decode; the file, which may be large, is let go on return. Raises EngineError."""
+    file, fields = await read_form(request, models.settings.max_transcription_mb << 20)
+    asked = form(fields)
+    models.check(asked.model or CASCADE_ID, CASCADE_ID)
+    if asked.language and asked.language not in models.recogniser.languages:
         raise BadRequest(
             "invalid_value", "language must be a two-letter code such as en, zh, ms or ta.", "language"
         )
-    pcm = await models.decoder.decode(file, models.limits)
-    if fields.get("stream", "").lower() in ("true", "1"):
-        return StreamingResponse(_stream(models, pcm, task, language), media_type="text/event-stream")
-    timed = form in ("verbose_json", "srt", "vtt")
-    windows: list[Recognised] = []
-    async with aclosing(_recognise(models, pcm, task, language, timed)) as pieces:
-        async for piece in pieces:
-            if await request.is_disconnected():
-                raise ClientGone
-            if isinstance(piece, Recognised):
-                windows.append(piece)
-    text = "".join(window.text for window in windows).strip()
-    if form == "json":
-        return JSONResponse({"text": text})
-    if form == "text":
-        return PlainTextResponse(text + "\n")
-    found = subtitles.segments(windows)
-    if form == "srt":
-        return PlainTextResponse(subtitles.srt(found))
-    if form == "vtt":
-        return PlainTextResponse(subtitles.vtt(found), media_type="text/vtt")
-    spoken = windows[0].language if windows else language or "en"
-    with_words = "word" in fields.get("timestamp_granularities[]", "").split(",")
-    return JSONResponse(subtitles.verbose(found, task, spoken, seconds(pcm), text, with_words))
+    return await models.decoder.decode(file, models.long_limits), asked
 
 
-async def _recognise(
-    models: Models, pcm: Pcm, task: Task, language: str | None, timed: bool
-) -> AsyncGenerator[str | Recognised, None]:
-    async with models.places:
-        recognised = from_thread(models.recogniser.recognise(pcm, task, language, timed))
-        async with aclosing(recognised) as pieces:
+async def _read(models: Models, pcm: Pcm, task: Task, asked: Form) -> Pieces:
+    async with models.places_for(seconds(pcm)):
+        pieces = from_thread(models.recogniser.recognise(pcm, task, asked.language, asked.is_timed))
+        async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
-
-
-async def _stream(models: Models, pcm: Pcm, task: Task, language: str | None) -> AsyncGenerator[bytes, None]:
-    text = ""
-    async with aclosing(_recognise(models, pcm, task, language, False)) as pieces:
-        async for piece in pieces:
-            if isinstance(piece, str):
-                piece = piece if text else piece.lstrip()
-                text += piece
-                yield sse({"type": "transcript.text.delta", "delta": piece})
-    yield sse({"type": "transcript.text.done", "text": text})
-    yield sse("[DONE]")
 
 
 async def speech(request: Request) -> Response:

@@ -20,8 +20,8 @@ from model.embedded.in_thread import from_thread
 from model.embedded.intents import Intent, Task
 from model.embedded.prompts import Messages, Template
 from model.embedded.recogniser import Recognised, Recogniser
-from model.embedded.recogniser import Task as WhisperTask
 from model.embedded.text_model import Sampling, TextModel
+from model.long_audio.forms import Task as WhisperTask
 
 KEPT_TRANSCRIPTS = 128
 

@@ -7,17 +7,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from model.embedded.bodies import read_json
+from model.bodies import read_json
 from model.embedded.cascade import Account, Event, Turn
-from model.embedded.errors import BadRequest, EngineError, Failed
 from model.embedded.models import CASCADE_ID, Models
 from model.embedded.prompts import without_control
 from model.embedded.text_model import Sampling, TextModelError
-from model.embedded.wire import ChatBody, Message, chunk, completion_id, parse, sse
-
-
-class ClientGone(Exception):
-    """The caller has left; nobody reads what would be said."""
+from model.embedded.wire import ChatBody, Message, chunk, completion_id, parse
+from model.errors import BadRequest, ClientGone, EngineError, Failed
+from model.events import sse
 
 
 async def completions(request: Request) -> Response:

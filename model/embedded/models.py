@@ -1,6 +1,8 @@
 """The loaded models of the engine, and what `/v1/models` says of them."""
 
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,17 @@ from model.audio import Decoder
 from model.audio_limits import Limits
 from model.embedded import weights
 from model.embedded.cascade import UNSUPPORTED, Cascade
-from model.embedded.errors import NotFound
 from model.embedded.intents import Task
 from model.embedded.places import Places
 from model.embedded.recogniser import Recogniser
 from model.embedded.settings import Settings
 from model.embedded.speech import Speech
 from model.embedded.text_model import TextModel
+from model.errors import NotFound
 
 CASCADE_ID = "whisper-base-smollm2"
 SPEECH_ID = "kokoro-82m"
+LONG_WAITING = 4  # recordings of up to hours that may wait for one of their places
 STARTED = 1_764_000_000  # fixed, so that `created` does not change from start to start
 
 
@@ -34,11 +37,29 @@ class Models:
     no_speech_reason: str
     decoder: Decoder
     places: Places
+    long_places: Places
 
     @property
     def limits(self) -> Limits:
-        """What a clip may be."""
+        """What a clip in a conversation may be."""
         return Limits(max_seconds=self.settings.max_audio_seconds)
+
+    @property
+    def long_limits(self) -> Limits:
+        """What a recording to transcribe may be."""
+        return Limits(
+            max_bytes=self.settings.max_transcription_mb << 20,
+            max_seconds=self.settings.max_transcription_seconds,
+        )
+
+    @asynccontextmanager
+    async def places_for(self, seconds: float) -> AsyncGenerator[None, None]:
+        """Hold a place to read `seconds` of sound; long recordings share half of them. Raises Busy."""
+        async with AsyncExitStack() as held:
+            if seconds > self.settings.max_audio_seconds:
+                await held.enter_async_context(self.long_places)
+            await held.enter_async_context(self.places)
+            yield
 
     def cards(self) -> list[dict[str, Any]]:
         """The models in OpenAI's form, with what each can do."""
@@ -101,6 +122,7 @@ def load(settings: Settings) -> Models:
         reason,
         Decoder(),
         Places(settings.max_running, settings.max_waiting),
+        Places(max(1, settings.max_running // 2), LONG_WAITING),
     )
 
 

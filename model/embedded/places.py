@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from model.embedded.errors import Busy
+from model.errors import Busy
 
 
 class Places:

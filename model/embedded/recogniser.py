@@ -10,11 +10,10 @@ little air after the speech. What both choices cost and save on human speech is 
 """
 
 import threading
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from faster_whisper import WhisperModel
@@ -22,10 +21,10 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_ctranslate2_storage
 from numpy.typing import NDArray
 
-from model.audio_limits import SAMPLE_RATE
-from model.embedded.windows import Span, speech_spans, windows
-
-Task = Literal["transcribe", "translate"]
+from model.audio_limits import FULL_SCALE, SAMPLE_RATE
+from model.long_audio.forms import Task
+from model.long_audio.readings import Reading, Word
+from model.long_audio.windows import cut
 
 FRAMES_PER_SECOND = 100  # Whisper's mel frames
 FULL_WINDOW = 30.0  # s
@@ -41,32 +40,11 @@ ENGLISH_ENOUGH = 0.25  # accented English is English when Whisper gives it at le
 NOT_SPEECH = 0.85  # of Whisper's own belief that a window holds no speech; VAD has said otherwise before
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word with its times in seconds from the start of the clip."""
-
-    text: str
-    start: float
-    end: float
-    probability: float
-
-
 @dataclass
-class Recognised:
-    """A window that has been read: its text, and word times when they were asked for."""
+class Recognised(Reading):
+    """A window that Whisper has read."""
 
-    span: Span
-    language: str
-    text: str = ""
     tokens: list[int] = field(default_factory=list)
-    words: list[Word] = field(default_factory=list)
-    no_speech: float = 0.0
-
-    @property
-    def compression(self) -> float:
-        """How much the text repeats itself, as Whisper measures it."""
-        raw = self.text.encode()
-        return len(raw) / len(zlib.compress(raw)) if raw else 0.0
 
 
 class Recogniser:
@@ -97,9 +75,8 @@ class Recogniser:
         window. A clip without speech yields nothing. A caller that stops iterating stops the work.
         `language` is a code such as "en"; without one the first window decides.
         """
-        sound = pcm.astype(np.float32) / 32768.0
-        for span in windows(speech_spans(sound), len(sound) / SAMPLE_RATE):
-            piece = sound[int(span.start * SAMPLE_RATE) : int(span.end * SAMPLE_RATE)]
+        for span in cut(pcm):
+            piece = span.of(pcm).astype(np.float32) / np.float32(FULL_SCALE)
             with self._turn:
                 encoded, frames = self._encode(piece)
                 language = language or self._language(encoded)

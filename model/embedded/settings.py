@@ -28,7 +28,11 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(default=40, ge=1, le=512)
     """Largest request body, in MiB: 300 s of 16-bit WAV in base64 is 13."""
     max_audio_seconds: float = Field(default=300.0, gt=0, le=3600)
-    """Longest clip."""
+    """Longest clip in a conversation."""
+    max_transcription_seconds: float = Field(default=7200.0, gt=0, le=36_000)
+    """Longest recording to transcribe or translate."""
+    max_transcription_mb: int = Field(default=256, ge=1, le=1024)
+    """Largest request to transcribe or translate, in MiB: two hours of 16 kHz WAV are 220."""
     max_tokens: int = Field(default=512, ge=16, le=2048)
     """Longest answer of the text model."""
     cache: Path | None = None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.embedded.errors import BadRequest
+from model.errors import BadRequest
 
 MOST_TEXT = 10_000  # characters in a message; more cannot fit the small model's context
 
@@ -140,9 +140,3 @@ def chunk(
         "choices": choices,
         **extra,
     }
-
-
-def sse(event: dict[str, Any] | str) -> bytes:
-    """One server-sent event."""
-    text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
-    return f"data: {text}\n\n".encode()

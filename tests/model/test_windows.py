@@ -2,36 +2,173 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+import tracemalloc
+from collections.abc import Iterator, Sequence
 
-from model.embedded.recogniser import Recognised, Word, without_loop
-from model.embedded.subtitles import segments, srt, vtt
-from model.embedded.windows import AIR, LONGEST_WINDOW, Span, windows
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.audio import decode
+from model.embedded.recogniser import Recognised, without_loop
+from model.long_audio.readings import Reading, Word, gap, shared_out
+from model.long_audio.spans import LONGEST_SPEECH, Sound, Span, speech_spans
+from model.long_audio.subtitles import segments, srt, vtt
+from model.long_audio.windows import AIR, LONGEST_WINDOW, Window, cut, windows
+from tests.speech import human_clips, sample
+
+Pcm = NDArray[np.int16]
+RATE = 16_000
+QUIET = np.random.default_rng(3)
+
+
+def room(seconds: float) -> Pcm:
+    """A quiet room, 60 dB down."""
+    return (QUIET.standard_normal(round(seconds * RATE)) * 30).astype(np.int16)
+
+
+def spans_of(found: Iterator[Window]) -> list[tuple[float, float]]:
+    return [(window.start, window.end) for window in found]
+
+
+def check(found: Sequence[Window], sound: Sound) -> None:
+    """What must hold of any cut: in order, within the clip, readable, no sample twice, all speech in it."""
+    edges = [0, *itertools.chain(*((round(w.start * RATE), round(w.end * RATE)) for w in found)), sound.size]
+    assert edges == sorted(edges)
+    assert all(window.of(sound).size <= 30 * RATE for window in found)
+    assert [span for window in found for span in window.speech] == list(speech_spans(sound))
+    for window in found:
+        assert all(window.start <= span.start < span.end <= window.end for span in window.speech)
 
 
 def test_short_pauses_stay_inside_a_window() -> None:
-    assert windows([Span(1, 4), Span(4.5, 9)], 12) == [Span(1 - AIR, 9 + AIR)]
+    assert spans_of(windows([Span(1, 4), Span(4.5, 9)], 12)) == [(1 - AIR, 9 + AIR)]
 
 
 def test_no_window_is_longer_than_whisper_reads() -> None:
     spans = [Span(start, start + 4.5) for start in range(0, 300, 5)]
-    cut = windows(spans, 300)
-    assert all(window.seconds <= LONGEST_WINDOW + 2 * AIR < 30 for window in cut)
-    assert cut[0].start == 0
-    assert cut[-1].end == pytest.approx(299.5 + AIR)
+    found = list(windows(spans, 300))
+    assert all(window.seconds <= LONGEST_WINDOW + 2 * AIR < 30 for window in found)
+    assert found[0].start == 0
+    assert found[-1].end == pytest.approx(299.5 + AIR)
 
 
 def test_a_good_pause_ends_a_window_that_holds_enough() -> None:
-    assert len(windows([Span(0, 19), Span(20, 25)], 26)) == 2
-    assert len(windows([Span(0, 10), Span(11, 25)], 26)) == 1
+    assert len(list(windows([Span(0, 19), Span(20, 25)], 26))) == 2
+    assert len(list(windows([Span(0, 10), Span(11, 25)], 26))) == 1
 
 
 def test_a_long_silence_always_ends_a_window() -> None:
-    assert len(windows([Span(0, 1), Span(5, 6)], 7)) == 2
+    assert len(list(windows([Span(0, 1), Span(5, 6)], 7))) == 2
 
 
 def test_nothing_said_gives_no_window() -> None:
-    assert windows([], 10) == []
+    assert list(windows([], 10)) == []
+
+
+def test_windows_share_the_air_of_a_short_pause() -> None:
+    assert spans_of(windows([Span(0, 20), Span(20.2, 40)], 40)) == [(0, 20.1), (20.1, 40)]
+    assert spans_of(windows([Span(0, 20), Span(20, 40)], 40)) == [(0, 20), (20, 40)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_layout_of_speech_is_held_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    edges = np.cumsum(np.column_stack([rng.exponential(1.5, 200), rng.uniform(0.06, 29, 200)]).ravel())
+    spans = [Span(float(start), float(end)) for start, end in edges.reshape(-1, 2)]
+    found = list(windows(spans, float(edges[-1])))
+    assert [span for window in found for span in window.speech] == spans
+    assert all(window.seconds <= 29.5 + 1e-9 for window in found)
+    assert all(one.end <= other.start for one, other in itertools.pairwise(found))
+    assert found[0].start >= 0 and found[-1].end <= edges[-1]
+    assert all(w.start <= w.speech[0].start and w.speech[-1].end <= w.end for w in found)
+
+
+@pytest.fixture(scope="module")
+def voices() -> list[Pcm]:
+    return [decode(path.read_bytes()) for path, _ in human_clips()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_people_with_pauses_between_are_cut_in_the_pauses(seed: int, voices: list[Pcm]) -> None:
+    rng = np.random.default_rng(seed)
+    parts: list[Pcm] = []
+    joins: list[float] = []  # the middle of each pause, s
+    for index in rng.integers(0, len(voices), 25):
+        pause = room(rng.uniform(0.5, 6))
+        joins.append((sum(part.size for part in parts) + pause.size / 2) / RATE)
+        parts += [pause, voices[index]]
+    sound = np.concatenate(parts)
+    found = list(cut(sound))
+    check(found, sound)
+    assert len(found) > 5
+    floats = list(cut(sound.astype(np.float32) / 32_768))
+    assert floats == found
+    # Every clip is shorter than a window, and so none is cut where its own voice goes on.
+    for window in found:
+        inside = [join for join in joins if window.start < join < window.end]
+        assert all(pause.seconds > 0.2 for pause in pauses(window)), inside
+
+
+def pauses(window: Window) -> list[Span]:
+    return [Span(one.end, other.start) for one, other in itertools.pairwise(window.speech)]
+
+
+def test_speech_of_two_minutes_without_a_pause_is_cut_where_the_voice_is_weak(voices: list[Pcm]) -> None:
+    without = np.concatenate([span.of(pcm) for pcm in voices for span in tight(pcm)])
+    sound = np.tile(without, 1 + 120 * RATE // without.size)[: 120 * RATE]
+    found = list(cut(sound))
+    check(found, sound)
+    level = np.sqrt(np.convolve(sound.astype(float) ** 2, np.ones(800) / 800, "same"))
+    typical = np.median(level)
+    touching = [one.end for one, other in itertools.pairwise(found) if one.end == other.start]
+    assert touching
+    assert all(level[round(at * RATE)] < typical / 2 for at in touching)
+
+
+def tight(pcm: Pcm) -> list[Span]:
+    """Where the voice itself is, without the quiet that the detector leaves around it."""
+    return [Span(span.start + 0.12, span.end - 0.12) for span in speech_spans(pcm)]
+
+
+def test_noise_that_passes_for_endless_speech_is_cut_too(voices: list[Pcm]) -> None:
+    vowel = max((span for span in speech_spans(voices[0])), key=lambda span: span.seconds).of(voices[0])
+    sound = np.tile(vowel[4_000:12_000], 4 * 60)  # two minutes of half a second, with nothing to breathe in
+    found = list(cut(sound))
+    check(found, sound)
+    assert all(span.seconds <= LONGEST_SPEECH * 0.032 + 0.24 for window in found for span in window.speech)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 1, 29.9, 30, 30.1, 65])
+def test_silence_has_no_windows(seconds: float) -> None:
+    assert list(cut(np.zeros(round(seconds * RATE), np.int16))) == []
+    assert list(cut(room(seconds))) == []
+
+
+@pytest.mark.parametrize("samples", [1, 511, 512, 513, 800, 30 * RATE - 1, 30 * RATE, 30 * RATE + 1])
+def test_speech_of_any_length_is_within_the_clip(samples: int) -> None:
+    sound = decode(sample("st-lecture"))[:samples]
+    found = list(cut(sound))
+    check(found, sound)
+    assert bool(found) == (samples >= 30 * RATE - 1)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = decode(sample("sg-tour"))
+    whole = list(speech_spans(sound))
+    monkeypatch.setattr("model.long_audio.spans.BLOCK_FRAMES", 7)
+    assert list(speech_spans(sound)) == whole
+
+
+def test_twenty_minutes_are_cut_in_little_memory() -> None:
+    sound = np.tile(decode(sample("sg-tour")), 11)[: 1_200 * RATE]
+    tracemalloc.start()
+    found = list(cut(sound))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 2**20
+    assert found[-1].end > 1_190
 
 
 def test_a_loop_is_cut_back_to_once() -> None:
@@ -72,3 +209,40 @@ def test_clocks() -> None:
     read = window((" Late", 3599.9996, 3661.5))
     assert srt(segments([read])) == "1\n01:00:00,000 --> 01:01:01,500\nLate\n\n"
     assert vtt(segments([window((" <b>", 0, 1))])) == "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n&lt;b>\n\n"
+
+
+SPEECH = (Span(10, 12), Span(15, 16))
+
+
+def test_words_without_times_share_the_speech_by_their_letters() -> None:
+    words = shared_out("Good day. Yes", SPEECH)
+    assert "".join(word.text for word in words) == "Good day. Yes"
+    assert [(word.start, word.end) for word in words] == [(10, 11.09), (11.09, 15.18), (15.18, 16)]
+
+
+def test_a_sentence_that_ends_with_a_span_ends_there() -> None:
+    words = shared_out("Abcdef. abc", (Span(0, 7), Span(9, 12)))
+    first, second = segments([Reading(Span(0, 12), "en", words=words)])
+    assert [(first.text, first.start, first.end), (second.text, second.start, second.end)] == [
+        ("Abcdef.", 0, 7),
+        ("abc", 9, 12),
+    ]
+
+
+def test_signs_without_spaces_are_words_of_their_own() -> None:
+    words = shared_out("我要 kopi。", [Span(0, 7)])
+    assert [word.text for word in words] == ["我", "要", " kopi。"]
+    assert words[-1].end == 7
+
+
+def test_nothing_to_share() -> None:
+    assert shared_out(" ", SPEECH) == []
+    assert shared_out("Yes", ()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "between"),
+    [("", "a", ""), ("a", "", ""), ("a.", "B", " "), ("a ", "b", ""), ("好。", "我", ""), ("好", "ok", " ")],
+)
+def test_windows_are_joined_as_their_script_is_written(before: str, after: str, between: str) -> None:
+    assert gap(before, after) == between

@@ -1,11 +1,13 @@
 """A transcript with times, in the forms of OpenAI's transcription API."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from model.embedded.recogniser import Recognised, Word
+from model.long_audio.readings import Reading, Word
 
 LONGEST_LINE = 84  # characters: two lines of 42, as broadcasters do
 LONGEST_SEGMENT = 7.0  # s on the screen
@@ -19,7 +21,7 @@ class Segment:
     """A subtitle: words said together."""
 
     words: tuple[Word, ...]
-    window: Recognised
+    window: Reading
 
     @property
     def start(self) -> float:
@@ -42,7 +44,7 @@ class Segment:
         return sum(math.log(max(word.probability, 1e-6)) for word in self.words) / len(self.words)
 
 
-def segments(windows: Iterable[Recognised]) -> list[Segment]:
+def segments(windows: Iterable[Reading]) -> list[Segment]:
     """Cut windows with word times into subtitles: at sentence ends, pauses and the limits of a screen."""
     found: list[Segment] = []
     for window in windows:

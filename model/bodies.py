@@ -1,14 +1,17 @@
-"""Read a request's body, bounded while it arrives."""
+"""Read a request's body, bounded while it arrives: in size, and in the time it takes."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from model.embedded.errors import BadRequest, TooLarge
+from model.errors import BadRequest, ClientGone, TooLarge, TooSlow
 
 MOST_FIELDS = 32
+PATIENCE_S = 60.0  # for a body to arrive, and longer the more of it has come:
+SLOWEST = 128 * 2**10  # bytes/s
 
 
 async def bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
@@ -17,13 +20,28 @@ async def bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     size = int(said) if said.isdecimal() else 0
     if size <= most:
         size = 0
-        async for chunk in request.stream():
+        begun = asyncio.get_running_loop().time()
+        chunks = request.stream()
+        while (chunk := await _next(chunks, begun + PATIENCE_S + size / SLOWEST)) is not None:
             size += len(chunk)
             if size > most:
                 break
             yield chunk
     if size > most:
         raise TooLarge("body_too_large", f"The request is larger than {most >> 20} MB. Send a shorter clip.")
+
+
+async def _next(chunks: AsyncGenerator[bytes, None], deadline: float) -> bytes | None:
+    """The next chunk, None at the end. Raises TooSlow and ClientGone."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await anext(chunks, None)
+    except TimeoutError:
+        raise TooSlow(
+            "body_too_slow", "The request did not arrive in time. Check the network, try again."
+        ) from None
+    except ClientDisconnect:
+        raise ClientGone from None
 
 
 async def read_json(request: Request, most: int) -> bytes:
@@ -50,4 +68,6 @@ async def read_form(request: Request, most: int) -> tuple[bytes, dict[str, str]]
     for name, value in form.multi_items():
         if isinstance(value, str):  # a field that is sent again is a list, as OpenAI's client sends them
             fields[name] = f"{fields[name]},{value}" if name in fields else value
-    return await file.read(), fields
+    data = await file.read()
+    await form.close()  # its copy of the file
+    return data, fields
