@@ -7,20 +7,17 @@ They are written as the published ones are: the same file names, keys of config.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, PreTrainedConfig, WhisperFeatureExtractor
+from torch import nn
+from transformers.models.whisper.modeling_whisper import sinusoids
 
 from model.checkpoints import tokenizers
-from model.checkpoints.inspect import CONFIG, INDEX, SINGLE
-from model.geometry import STACK, WINDOW_SECONDS
+from model.checkpoints.writing import parsed, published, write
+from model.geometry import STACK, WINDOW_STATES
 from model.layouts import LAYOUTS, SPEECH_TOKEN
 
 BY_ID = {layout.id: layout for layout in LAYOUTS}
@@ -159,7 +156,7 @@ def build(
         **sizes.encoder,
         **(encoder_size or {}),
         "num_mel_bins": mel,
-        "max_source_positions": 1_500,
+        "max_source_positions": WINDOW_STATES,
         "model_type": "whisper",
     }
     config: dict[str, Any] = {
@@ -177,22 +174,8 @@ def build(
     elif layout.adapter == "gated":
         config["speech_mlp_use_projection"] = True
     model = random_model(config, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(folder, published(model, getattr(torch, dtype), v1_index, lm_head), shards)
-    _write(folder / CONFIG, config)
-    _write(
-        folder / "generation_config.json",
-        {
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": stops,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
-    )
-    WhisperFeatureExtractor(feature_size=mel, chunk_length=WINDOW_SECONDS).save_pretrained(folder)
-    if layout.id in PROCESSORS:
-        path = folder / "preprocessor_config.json"
-        _write(path, {**json.loads(path.read_text("utf-8")), "processor_class": PROCESSORS[layout.id]})
-    tokenizer.save_pretrained(folder)
+    tensors = published(model, getattr(torch, dtype), v1_index, lm_head)
+    write(folder, config, tensors, tokenizer, stops, shards, PROCESSORS.get(layout.id))
     return folder
 
 
@@ -207,7 +190,8 @@ def random_model(config: dict[str, Any], seed: int) -> nn.Module:
     with torch.no_grad():
         for name, value in model.named_parameters():
             if name == "speech_encoder.embed_positions.weight":
-                continue  # sinusoids, as Whisper's
+                value.copy_(sinusoids(*value.shape))  # as Whisper's
+                continue
             noise = torch.randn(value.shape, generator=generator)
             if value.dim() == 1:
                 value.copy_(_neutral(name, decoder) + SPREAD * noise)
@@ -228,61 +212,6 @@ def _neutral(name: str, decoder: str) -> float:
     return 0.0 if decoder == "gemma2" and name.startswith("text_decoder.") else 1.0
 
 
-def parsed(config: dict[str, Any]) -> PreTrainedConfig:
-    """A config.json as its registered class reads it."""
-    values = {name: value for name, value in config.items() if name != "model_type"}
-    return CONFIG_MAPPING[config["model_type"]](**values)
-
-
-def published(model: nn.Module, dtype: torch.dtype, v1_index: int, lm_head: bool) -> dict[str, Tensor]:
-    """The tensors of a model under the published names."""
-    head, embedding = "text_decoder.lm_head.weight", "text_decoder.model.embed_tokens.weight"
-    state = {name: value.detach().to(dtype).contiguous() for name, value in model.state_dict().items()}
-    if model.config.text_config.tie_word_embeddings:
-        state.pop(head, None)
-        if lm_head:
-            state[head] = state[embedding].clone()
-    return {
-        name.replace("speech_llm_proj.3.", f"speech_llm_proj.{v1_index}."): t for name, t in state.items()
-    }
-
-
-def save_weights(folder: Path, tensors: dict[str, Tensor], shards: int = 1) -> None:
-    """Write tensors as model.safetensors, or as `shards` files of about the same size and their index."""
-    for old in (*folder.glob("model*.safetensors"), folder / INDEX):
-        old.unlink(missing_ok=True)
-    if shards == 1:
-        save_file(tensors, folder / SINGLE, metadata={"format": "pt"})
-        return
-    weight_map: dict[str, str] = {}
-    for number, names in enumerate(_cut(tensors, shards), 1):
-        shard = f"model-{number:05}-of-{shards:05}.safetensors"
-        save_file({name: tensors[name] for name in names}, folder / shard, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(names, shard)
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    _write(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": weight_map})
-
-
-def _cut(tensors: dict[str, Tensor], shards: int) -> Iterator[list[str]]:
-    """Names in order, in `shards` groups of about the same bytes, none empty."""
-    names = list(tensors)
-    if not 1 <= shards <= len(names):
-        raise ValueError(f"{len(names)} tensors cannot be cut into {shards} files.")
-    left = sum(tensor.nbytes for tensor in tensors.values())
-    for remaining in range(shards, 0, -1):
-        group, size = [names.pop(0)], 0
-        size = tensors[group[0]].nbytes
-        while len(names) >= remaining and (remaining == 1 or size < left / remaining):
-            group.append(names.pop(0))
-            size += tensors[group[-1]].nbytes
-        left -= size
-        yield group
-
-
 def _check(what: str, name: str, known: dict[str, Any]) -> None:
     if name not in known:
         raise ValueError(f"There is no {what} '{name}'. Choose one of: {', '.join(known)}.")
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
