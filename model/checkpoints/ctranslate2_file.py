@@ -1,8 +1,8 @@
 """Read the weights in a CTranslate2 model.bin, and put Whisper's encoder back under transformers' names.
 
 The format (CTranslate2's `ModelSpec._serialize`, version 6), little-endian: u32 version, string
-specification, u32 revision, u32 count of variables; each a string name, u8 rank, u32 a side, u8 type, u32 bytes, and the
-bytes. A string is u16 length, then so many bytes, the last of them 0.
+specification, u32 revision, u32 count of variables; each a string name, u8 rank, u32 a side, u8 type, u32
+bytes, and the bytes. A string is u16 length, then so many bytes, the last of them 0.
 """
 
 from __future__ import annotations

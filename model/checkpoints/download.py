@@ -60,7 +60,7 @@ def download(hub_id: str, folder: Path, revision: str | None = None) -> str:
         ) from error
     except Exception as error:  # the client raises several libraries' errors for a network that is not there
         raise DownloadError(
-            f"{hub_id} could not be fetched ({type(error).__name__}). Check the network, HF_HUB_OFFLINE and the "
-            "room on the disk, or copy the folder from a machine that has it."
+            f"{hub_id} could not be fetched ({type(error).__name__}). Check the network, HF_HUB_OFFLINE and "
+            "the room on the disk, or copy the folder from a machine that has it."
         ) from error
     return commit
