@@ -1,7 +1,13 @@
-"""The paper's Table 1 for any OpenAI-compatible endpoint: audio length x requests at once.
+r"""The paper's Table 1 for any OpenAI-compatible endpoint: audio length x requests at once.
 
 python -m benchmarks.serving --base-url http://127.0.0.1:8000  # 30 s, 1 and 2 min x 1, 4, 8, 16; 120 trials
-python -m benchmarks.serving --seconds 30 --concurrency 1 8 --trials 16 --transformers DIR --second-ask
+
+A small model with an encoder of Whisper base's size in vLLM on a CPU, and transformers beside it:
+
+.venv-vllm/bin/python -m model.checkpoints build DIR --layout open --decoder llama --preset base-100m
+.venv-vllm/bin/python -m model.serve DIR --dtype float32 --port 8001  # leave it running
+.venv-vllm/bin/python -m benchmarks.serving --base-url http://127.0.0.1:8001 --trials 16 \
+    --transformers DIR --transformers-dtype float32 --second-ask --write serving_cpu
 
 Every request has a clip of its own, cut and mixed from `samples/` by lot, so that no cache helps; `--seed`
 makes the same clips again (a server that was asked them before may remember them). So many requests are in

@@ -79,8 +79,9 @@ class Bench:
                 await loop.run(cell, partial(self._progress.tick, seconds))
         if before is not None:
             await settle()
-            after = await self._endpoint.cache_counts() or {}
-            run.cache = Counter({name: int(after[name] - before.get(name, 0)) for name in after})
+            after = await self._endpoint.cache_counts()
+            if after is not None:
+                run.cache = Counter({name: int(after[name] - before.get(name, 0)) for name in after})
 
     async def _time_alone(self, run: Run, alone: TransformersAlone, seconds: float) -> None:
         """The clips of the first cell of this length, one by one, in a thread so that Ctrl-C is heard."""

@@ -38,6 +38,11 @@ class TransformersAlone:
 
     def __init__(self, folder: Path, dtype: str) -> None:
         """`dtype`: auto (the checkpoint's), float32 or bfloat16. Raises BenchError."""
+        if not (folder / "config.json").is_file():
+            raise BenchError(
+                f"There is no checkpoint in {folder}. Give the folder that the endpoint serves, or make one: "
+                "python -m model.checkpoints build DIR --layout open --decoder llama --preset base-100m"
+            )
         device = "cuda" if torch.cuda.is_available() else "cpu"
         kind: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
         try:
