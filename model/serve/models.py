@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.checkpoints.download import DownloadError, download, licence_of
+from model.checkpoints.inspect import inspect
 from model.layouts import LAYOUTS
 from model.serve.refused import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
 _REGISTRY = ROOT / "backend" / "models.toml"
-_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]  # never code, never pickles
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,21 @@ class Target:
     folder: Path | None
 
 
-def find(model: str, download: bool) -> Target:
+def find(model: str, fetch: bool) -> Target:
     """Find what to serve. Raises Refused."""
     if (folder := Path(model).expanduser()).is_dir():
         return Target(folder.resolve().name, folder.resolve())
     rows = _rows()
     if model in rows:
-        return _from_row(model, rows[model], download)
-    licences = {hub_id: layout.licence for layout in LAYOUTS for hub_id in layout.hub_ids}
-    if model in licences:
-        return Target(model.split("/")[-1], _from_hub(model, None, licences[model], download))
-    near = difflib.get_close_matches(model, [*rows, *licences], 1)
+        return _from_row(model, rows[model], fetch)
+    published = [hub_id for layout in LAYOUTS for hub_id in layout.hub_ids]
+    if model in published:
+        return Target(model.split("/")[-1], _from_hub(model, None, licence_of(model), fetch))
+    near = difflib.get_close_matches(model, [*rows, *published], 1)
     raise Refused(
         f"{model} is neither a folder nor a model of the registry. "
         + (f"Did you mean {near[0]}? " if near else "")
-        + f"The registry has {', '.join(rows) or 'none'}; published are {', '.join(licences)}."
+        + f"The registry has {', '.join(rows) or 'none'}; published are {', '.join(published)}."
     )
 
 
@@ -58,7 +60,7 @@ def _rows() -> dict[str, Any]:
     return {name: table for name, table in tables.items() if isinstance(table, dict)}
 
 
-def _from_row(name: str, row: dict[str, Any], download: bool) -> Target:
+def _from_row(name: str, row: dict[str, Any], fetch: bool) -> Target:
     engine = row.get("engine")
     if engine == "embedded":
         return Target(name, None)
@@ -73,39 +75,39 @@ def _from_row(name: str, row: dict[str, Any], download: bool) -> Target:
     wire = str(row.get("upstream_model") or name)
     if (folder := Path(source).expanduser()).is_dir():
         return Target(wire, folder.resolve())
-    licence = str(row.get("licence") or "a licence of its own")
-    return Target(wire, _from_hub(source, row.get("revision") or None, licence, download))
+    licence = str(row.get("licence") or licence_of(source))
+    return Target(wire, _from_hub(source, row.get("revision") or None, licence, fetch))
 
 
-def _from_hub(hub_id: str, revision: str | None, licence: str, download: bool) -> Path:
-    """The folder of a checkpoint in the hub's cache on this machine, fetched only if asked for."""
-    try:
-        from huggingface_hub import errors, snapshot_download
-    except ImportError:
-        raise Refused(
-            "huggingface_hub is not installed, which knows where downloads are kept. Run `make vllm`, "
-            "or give the folder of the checkpoint."
-        ) from None
-    try:
-        return Path(
-            snapshot_download(hub_id, revision=revision, allow_patterns=_PATTERNS, local_files_only=True)
-        )
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError):
-        pass
-    if not download:
+def _from_hub(hub_id: str, revision: str | None, licence: str, fetch: bool) -> Path:
+    """The folder of a checkpoint: in the hub's cache here, or in ours, fetched if asked."""
+    if cached := _in_hub_cache(hub_id, revision):
+        return cached
+    folder = _downloads() / hub_id.replace("/", "--")
+    if folder.is_dir() and not inspect(folder).problems:
+        return folder
+    if not fetch:
         raise Refused(
             f"{hub_id} is not on this machine, and nothing is downloaded without your say. Its licence is: "
             f"{licence}. If you accept it, start again with --download, or give the folder of a copy."
         )
+    sys.stderr.write(f"Fetching {hub_id} into {folder}. Its licence is: {licence}.\n")
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=_PATTERNS))
-    except (
-        errors.HfHubHTTPError,
-        errors.HFValidationError,
-        errors.LocalEntryNotFoundError,
-        OSError,
-    ) as error:
-        first = str(error).strip().split("\n")[0]
-        raise Refused(
-            f"{hub_id} could not be downloaded: {first} Check the network, and that you may read it."
-        ) from None
+        download(hub_id, folder, revision)
+    except DownloadError as error:
+        raise Refused(str(error)) from None
+    return folder
+
+
+def _in_hub_cache(hub_id: str, revision: str | None) -> Path | None:
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except (ImportError, OSError, ValueError):  # not installed, not there, no such name
+        return None
+
+
+def _downloads() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "meralion-demo" / "checkpoints"
