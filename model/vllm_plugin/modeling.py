@@ -187,7 +187,9 @@ class AudioLLMForConditionalGeneration(
         """The prompt of vLLM's own transcription route."""
         model_config = stt_params.model_config
         if stt_params.task_type == "translate":
-            query = prompts.TRANSLATE.format(language=LANGUAGES.get(stt_params.to_language or "en", "English"))
+            query = prompts.TRANSLATE.format(
+                language=LANGUAGES.get(stt_params.to_language or "en", "English")
+            )
         else:
             query = prompts.TRANSCRIBE
         return TextPrompt(
@@ -209,4 +211,3 @@ def _rendered(model_config: ModelConfig, query: str) -> str:
         add_generation_prompt=True,
     )
     return str(rendered)
-

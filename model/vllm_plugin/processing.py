@@ -71,6 +71,20 @@ class Info(BaseProcessingInfo):
         """At most this many clips; `--limit-mm-per-prompt` may lower it."""
         return {"audio": MAX_CLIPS}
 
+    def validate_num_items(self, modality: str, num_items: int) -> None:
+        """Raise VLLMValidationError for more clips than a prompt may hold, or for a picture."""
+        if modality != "audio":
+            raise VLLMValidationError(
+                "This model takes audio and text only. Leave the other parts out.", parameter=modality
+            )
+        allowed = self.allowed_mm_limits["audio"]
+        if num_items > allowed:
+            raise VLLMValidationError(
+                f"{num_items} clips were sent, and this server takes at most {allowed} in one prompt. "
+                "Send fewer at once, or join them.",
+                parameter="audio",
+            )
+
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
         """Audio tokens of the longest clip: 1,000 for 300 s."""
         return {"audio": self.max_windows * self.get_hf_config().window_tokens}
@@ -103,7 +117,9 @@ class DummyInputs(BaseDummyInputsBuilder[Info]):
 class Processor(BaseMultiModalProcessor[Info]):
     """Each clip becomes its mel windows [windows, mel_bins, 3000] and windows x 100 places in the prompt."""
 
-    def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
+    def _call_hf_processor(
+        self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]
+    ) -> BatchFeature:
         clips: list[Any] = list(hf_data.get("audio", ()))  # type: ignore[call-overload]
         extractor = self.info.feature_extractor
         try:
