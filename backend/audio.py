@@ -41,20 +41,32 @@ class Ingest:
     def __init__(self, settings: Settings) -> None:
         self._decoder = Decoder(settings.decoder_workers)
         self._limits = Limits(max_bytes=settings.max_audio_bytes, max_seconds=settings.max_audio_seconds)
+        # Hours are decoded apart, so that nobody who asks a question waits for them.
+        self._long_decoder = Decoder(settings.decoder_workers)
+        self._long_limits = Limits(
+            max_bytes=settings.max_transcription_bytes, max_seconds=settings.max_transcription_seconds
+        )
         self._public = _public_hashes(settings.samples)
 
     async def clip(self, data: bytes) -> Clip:
         """Decode and name a file in any container. Raises AudioError."""
+        pcm = await self._decoded(data, self._decoder, self._limits)
+        raw, heard = await off_loop(len(data) + pcm.nbytes, _hashes, data, pcm)
+        return Clip(heard, pcm, public=raw in self._public)
+
+    async def recording(self, data: bytes) -> Pcm:
+        """Decode a file of up to hours, to be written down and not kept. Raises AudioError."""
+        return await self._decoded(data, self._long_decoder, self._long_limits)
+
+    async def _decoded(self, data: bytes, decoder: Decoder, limits: Limits) -> Pcm:
         started = time.perf_counter()
         try:
-            pcm = await self._decoder.decode(data, self._limits)
+            pcm = await decoder.decode(data, limits)
         except AudioError as error:
             logs.event("audio refused", level=logging.WARNING, code=error.code, bytes=len(data))
             raise
-        raw, heard = await off_loop(len(data) + pcm.nbytes, _hashes, data, pcm)
-        clip = Clip(heard, pcm, public=raw in self._public)
-        logs.event("audio decoded", bytes=len(data), seconds=clip.seconds, ms=_ms_since(started))
-        return clip
+        logs.event("audio decoded", bytes=len(data), seconds=seconds(pcm), ms=_ms_since(started))
+        return pcm
 
     async def clip_from_base64(self, text: str, param: str) -> Clip:
         """Decode an `input_audio` part. Raises AudioError, InvalidRequest."""
@@ -78,6 +90,7 @@ class Ingest:
     async def close(self) -> None:
         """End the decoder's children."""
         await self._decoder.close()
+        await self._long_decoder.close()
 
 
 def _unwrap(text: str) -> bytes:

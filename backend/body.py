@@ -12,12 +12,14 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from backend.budget import Share
 from backend.errors import InvalidRequest, TooLarge, TooSlow, Unsupported
 from backend.settings import Settings
 
 _MULTIPART_OVERHEAD = 64 * 2**10  # bytes for boundaries, headers and the small fields beside a file
 _MAX_FIELDS = 32
 _MAX_VALUES = 250_000  # of JSON; a recording is one
+_SLOWEST = 128 * 2**10  # bytes/s: so much longer may a body take, the more of it has come
 _SMALL = 256 * 2**10  # bytes that are parsed faster than a thread is asked
 
 T = TypeVar("T")
@@ -60,22 +62,25 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     return parsed
 
 
-async def read_form(request: Request, settings: Settings) -> Form:
-    """Read a multipart form that carries a recording. Raises InvalidRequest and its kin."""
+async def read_form(request: Request, settings: Settings, max_bytes: int, share: Share | None = None) -> Form:
+    """Read a form that carries a recording of at most `max_bytes`. Raises InvalidRequest and its kin.
+
+    What has come is held in `share`.
+    """
     if _content_type(request) != "multipart/form-data":
         raise Unsupported(
             "content_type", "Send the recording as multipart/form-data, in a field named `file`."
         )
     too_large = TooLarge(
         "audio_too_large",
-        f"The file is larger than {settings.max_audio_bytes / 2**20:g} MB. "
+        f"The file is larger than {max_bytes / 2**20:g} MB. "
         "Send a shorter clip, or a compressed one such as MP3 or M4A.",
         param="file",
     )
-    limit = settings.max_audio_bytes + _MULTIPART_OVERHEAD
+    limit = max_bytes + _MULTIPART_OVERHEAD
     parser = _InMemory(
         request.headers,
-        _bounded(request, limit, settings.body_timeout_s, too_large),
+        _bounded(request, limit, settings.body_timeout_s, too_large, share),
         max_files=1,
         max_fields=_MAX_FIELDS,
         max_part_size=_MULTIPART_OVERHEAD,
@@ -128,7 +133,7 @@ def _content_type(request: Request) -> str:
 
 
 async def _bounded(
-    request: Request, limit: int, timeout_s: float, too_large: TooLarge
+    request: Request, limit: int, timeout_s: float, too_large: TooLarge, share: Share | None = None
 ) -> AsyncGenerator[bytes]:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Unsupported(
@@ -137,12 +142,12 @@ async def _bounded(
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
         raise too_large
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    begun = asyncio.get_running_loop().time()
     size = 0
     chunks = request.stream()
     while True:
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(begun + timeout_s + size / _SLOWEST):
                 chunk = await anext(chunks, None)
         except TimeoutError:
             raise TooSlow(
@@ -153,4 +158,6 @@ async def _bounded(
         size += len(chunk)
         if size > limit:
             raise too_large
+        if share is not None:
+            share.hold(size)
         yield chunk

@@ -15,6 +15,7 @@ import httpx
 from backend import engines, registry, words
 from backend.audio import Ingest
 from backend.balancer import Instance, Pool
+from backend.budget import Budget
 from backend.cache import AnswerCache
 from backend.engines import Engine
 from backend.errors import InvalidRequest, NotFound, StartError
@@ -34,6 +35,7 @@ class Controller:
         self.started_at = int(time.time())
         self.ingest = Ingest(settings)
         self.files = FileStore(settings.files_max_bytes, settings.files_max_age_s, settings.files_per_visitor)
+        self.uploads = Budget(settings.uploads_max_bytes)
         self.cache = AnswerCache(settings.cache_max_bytes, settings.cache_max_age_s)
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=settings.connect_timeout_s),

@@ -58,6 +58,7 @@ class Row(BaseModel):
     hub_id: str = ""
     revision: str = ""
     max_audio_seconds: float = Field(default=300.0, gt=0, strict=False)
+    max_transcription_seconds: float = Field(default=7_200.0, gt=0, strict=False)
     prompt_template: str = "{instruction}"
     sampling: Sampling = Sampling()
     default: bool = False

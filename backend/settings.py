@@ -43,6 +43,9 @@ class Settings(BaseSettings):
 
     max_audio_bytes: Bytes = 25 * 2**20
     max_audio_seconds: Seconds = 300.0
+    max_transcription_bytes: Bytes = 256 * 2**20
+    max_transcription_seconds: Seconds = 7_200.0
+    uploads_max_bytes: Bytes = 512 * 2**20
     max_clips: int = Field(default=8, ge=1)
     max_json_bytes: Bytes = 36 * 2**20
     max_prompt_chars: int = Field(default=10_000, ge=1)

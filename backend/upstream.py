@@ -68,13 +68,19 @@ class Line:
         self._settings = settings
 
     @contextlib.asynccontextmanager
-    async def open(self, instance: Instance, path: str, **content: Any) -> AsyncGenerator[httpx.Response]:
-        """Post `content`; give the response once its headers came. Raises ControllerError for all but 200."""
+    async def open(
+        self, instance: Instance, path: str, *, patience_s: float = 0.0, **content: Any
+    ) -> AsyncGenerator[httpx.Response]:
+        """Post `content`; give the response once its headers came. Raises ControllerError for all but 200.
+
+        `patience_s` is added to the time-out for the first byte.
+        """
         if instance.url is None:
             raise broken_off()
-        request = self._client.build_request("POST", instance.url + path, headers=instance.headers, **content)
+        headers = {**instance.headers, **content.pop("headers", {})}
+        request = self._client.build_request("POST", instance.url + path, headers=headers, **content)
         with _as_one_error():
-            async with asyncio.timeout(self._settings.first_byte_timeout_s):
+            async with asyncio.timeout(self._settings.first_byte_timeout_s + patience_s):
                 response = await self._client.send(request, stream=True)
         try:
             if response.status_code != httpx.codes.OK:
@@ -86,12 +92,13 @@ class Line:
             await response.aclose()
 
     async def passed_through(
-        self, instance: Instance, path: str, **content: Any
+        self, instance: Instance, path: str, *, patience_s: float = 0.0, **content: Any
     ) -> AsyncGenerator[Head | bytes]:
         """Yield a reply's Head once its first bytes came, then the bytes. Raises ControllerError."""
-        async with self.open(instance, path, **content) as response:
+        async with self.open(instance, path, patience_s=patience_s, **content) as response:
             head: Head | None = None
-            async with aclosing(self.paced(response.aiter_bytes(), lambda: head is not None)) as chunks:
+            paced = self.paced(response.aiter_bytes(), lambda: head is not None, patience_s)
+            async with aclosing(paced) as chunks:
                 async for chunk in chunks:
                     if head is None:
                         head = Head(response.headers.get("content-type", "application/octet-stream"))
@@ -101,12 +108,15 @@ class Line:
                 raise UpstreamFailed("upstream_nonsense", "The model gave an empty answer. Ask again.")
 
     async def paced(
-        self, items: AsyncIterator[T], begun: Callable[[], bool] = lambda: True
+        self,
+        items: AsyncIterator[T],
+        begun: Callable[[], bool] = lambda: True,
+        patience_s: float = 0.0,
     ) -> AsyncGenerator[T]:
         """Yield items, none later than the time-out for the first, or once `begun`, the one for silence."""
+        settings = self._settings
         while True:
-            settings = self._settings
-            limit = settings.silence_timeout_s if begun() else settings.first_byte_timeout_s
+            limit = settings.silence_timeout_s if begun() else settings.first_byte_timeout_s + patience_s
             with _as_one_error():
                 try:
                     async with asyncio.timeout(limit):

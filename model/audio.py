@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import io
 import json
 import os
 import struct
 import sys
-import wave
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +37,7 @@ __all__ = [
     "pcm_sha256",
     "seconds",
     "wav_bytes",
+    "wav_head",
 ]
 
 REQUEST_HEAD = struct.Struct("<II")  # bytes of JSON with limits, bytes of the file
@@ -79,13 +78,15 @@ def decode_plain(data: bytes, limits: Limits) -> Pcm | None:
 
 def wav_bytes(pcm: Pcm) -> bytes:
     """Return the clip as a 16 kHz mono 16-bit WAV file."""
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(BYTES_PER_SAMPLE)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm.astype("<i2", copy=False).tobytes())
-    return out.getvalue()
+    return wav_head(pcm) + pcm.astype("<i2", copy=False).tobytes()
+
+
+def wav_head(pcm: Pcm) -> bytes:
+    """Return what stands before the samples in a 16 kHz mono 16-bit WAV file."""
+    size = pcm.size * BYTES_PER_SAMPLE
+    rate = SAMPLE_RATE * BYTES_PER_SAMPLE  # bytes/s
+    form = struct.pack("<IHHIIHH", 16, 1, 1, SAMPLE_RATE, rate, BYTES_PER_SAMPLE, 16)
+    return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + form + b"data" + struct.pack("<I", size)
 
 
 def pcm_sha256(pcm: Pcm) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -14,27 +14,30 @@ from starlette.responses import Response
 from backend import logs, sse, wire
 from backend.balancer import Instance
 from backend.body import read_form, read_json
+from backend.budget import Share
 from backend.controller import Controller
 from backend.errors import ControllerError, InvalidRequest
 from backend.registry import Row
 from backend.request import check_length, without_control_tokens
-from backend.routes.parts import House, Owner, Stream, note, unless_gone
+from backend.routes.parts import HeldShare, House, Owner, Stream, note, unless_gone
 from backend.timing import Timing
+from backend.upload import Upload
 from backend.upstream import Head, with_retry
+from model.audio import Pcm, seconds
 
 router = APIRouter(prefix="/v1/audio")
 
 
 @router.post("/transcriptions")
-async def transcriptions(request: Request, house: House, owner: Owner) -> Response:
+async def transcriptions(request: Request, house: House, share: HeldShare, owner: Owner) -> Response:
     """Write down what is said."""
-    return await _listen(request, house, "transcribe", "/v1/audio/transcriptions")
+    return await _listen(request, house, share, "transcribe", "/v1/audio/transcriptions")
 
 
 @router.post("/translations")
-async def translations(request: Request, house: House, owner: Owner) -> Response:
+async def translations(request: Request, house: House, share: HeldShare, owner: Owner) -> Response:
     """Write down in English what is said in another language."""
-    return await _listen(request, house, "translate", "/v1/audio/translations")
+    return await _listen(request, house, share, "translate", "/v1/audio/translations")
 
 
 @router.post("/speech")
@@ -47,43 +50,68 @@ async def speech(request: Request, house: House, owner: Owner) -> Response:
     check_length(text, house.settings)
     note(request, model=row.id)
     asked = {**body.model_dump(exclude_none=True), "model": row.upstream_id, "input": text}
-    return await _pass_through(request, house, row, timing, "/v1/audio/speech", json=asked)
+
+    def attempt(instance: Instance) -> AsyncGenerator[Head | bytes]:
+        return house.line.passed_through(instance, "/v1/audio/speech", json=asked)
+
+    return await _pass_through(request, house, row, timing, attempt)
 
 
 async def _listen(
-    request: Request, house: Controller, capability: Literal["transcribe", "translate"], path: str
+    request: Request,
+    house: Controller,
+    share: Share,
+    capability: Literal["transcribe", "translate"],
+    path: str,
 ) -> Response:
     timing = Timing()
-    form = await read_form(request, house.settings)
+    row, fields, pcm = await _understood(request, house, share, capability, timing)
+    upload = Upload(fields, pcm)
+
+    def attempt(instance: Instance) -> AsyncGenerator[Head | bytes]:
+        # An hour takes minutes to read, and a transcript that is not streamed comes all at once: an engine
+        # may take as long as people did to speak.
+        return house.line.passed_through(instance, path, patience_s=seconds(pcm), **upload.content())
+
+    return await _pass_through(request, house, row, timing, attempt)
+
+
+async def _understood(
+    request: Request,
+    house: Controller,
+    share: Share,
+    capability: Literal["transcribe", "translate"],
+    timing: Timing,
+) -> tuple[Row, dict[str, str | list[str]], Pcm]:
+    """Read, check and decode; the file, which may be large, is let go on return. Raises ControllerError."""
+    form = await read_form(request, house.settings, house.settings.max_transcription_bytes, share)
     asked = wire.parse(wire.ListenForm, wire.form_values(form.fields))
     row = house.row(asked.model, capability)
     if form.file is None:
         raise InvalidRequest("missing_field", "Send the recording in a field named `file`.", param="file")
     started = time.perf_counter()
-    clip = await house.ingest.clip(form.file)
+    pcm = await house.ingest.recording(form.file)
+    share.hold(pcm.nbytes)
     timing.decode_ms = round(1_000 * (time.perf_counter() - started), 2)
-    note(request, model=row.id, bytes=len(form.file), seconds=clip.seconds)
-    if clip.seconds > row.max_audio_seconds:
+    note(request, model=row.id, bytes=len(form.file), seconds=seconds(pcm))
+    if seconds(pcm) > row.max_transcription_seconds:
         raise InvalidRequest(
             "audio_too_long",
-            f"The recording lasts {clip.seconds:.0f} seconds, and {row.title} takes "
-            f"{row.max_audio_seconds:g}. Cut it.",
+            f"The recording lasts {seconds(pcm):.0f} seconds, and {row.title} takes "
+            f"{row.max_transcription_seconds:g}. Cut it.",
             param="file",
         )
-    files = {"file": ("clip.wav", clip.wav(), "audio/wav")}
-    return await _pass_through(
-        request, house, row, timing, path, data=asked.fields(row.upstream_id), files=files
-    )
+    return row, asked.fields(row.upstream_id), pcm
 
 
 async def _pass_through(
-    request: Request, house: Controller, row: Row, timing: Timing, path: str, **content: Any
+    request: Request,
+    house: Controller,
+    row: Row,
+    timing: Timing,
+    attempt: Callable[[Instance], AsyncGenerator[Head | bytes]],
 ) -> Response:
     """Hand the engine's bytes on as they come."""
-
-    def attempt(instance: Instance) -> AsyncGenerator[Head | bytes]:
-        return house.line.passed_through(instance, path, **content)
-
     items = with_retry(house.pools[row.id], timing, attempt)
     head = await unless_gone(request, anext(items))
     assert isinstance(head, Head)

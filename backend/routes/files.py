@@ -21,7 +21,7 @@ _MAX_NAME = 200
 @router.post("")
 async def upload(request: Request, house: House, owner: Owner) -> dict[str, Any]:
     """Decode a recording and keep it for the caller."""
-    form = await read_form(request, house.settings)
+    form = await read_form(request, house.settings, house.settings.max_audio_bytes)
     if form.file is None:
         raise InvalidRequest("missing_field", "Send the recording in a field named `file`.", param="file")
     started = time.perf_counter()

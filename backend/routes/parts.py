@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from backend import identity
+from backend.budget import Share
 from backend.controller import Controller
 
 T = TypeVar("T")
@@ -23,6 +24,16 @@ def _controller(request: Request) -> Controller:
 
 
 House = Annotated[Controller, Depends(_controller)]
+
+
+async def _share(house: House) -> AsyncGenerator[Share]:
+    with house.uploads.share() as share:
+        yield share
+
+
+HeldShare = Annotated[Share, Depends(_share)]
+"""Given back when the answer was sent, or nobody waits for it any more."""
+
 Owner = Annotated[str, Depends(identity.scope_of)]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.backend.conftest import Start, error_of, row
-from tests.backend.fake_engine import FakeEngine, breaks_after, refuses, sends, stalls_after
+from tests.backend.fake_engine import Exchange, FakeEngine, breaks_after, refuses, sends, stalls_after
 from tests.model import clips
 
 LISTEN = "/v1/audio/transcriptions"
@@ -160,3 +164,65 @@ def test_before_the_first_byte_another_try_is_made_and_leaving_frees_the_place(
     with client.stream("POST", SPEAK, json={"model": "tiny", "input": "Hello."}) as response:
         next(response.iter_raw())
     assert engine.exchanges[-1].left.wait(5)
+
+
+def test_twenty_minutes_go_on_but_only_to_be_written_down(client: httpx.Client, engine: FakeEngine) -> None:
+    engine.default = sends(b'{"text": "hello"}', content_type="application/json")
+    samples = np.tile(np.frombuffer(clips.pcm16(clips.tone(1)), "<i2"), 1_200)
+    long = clips.wav(samples.tobytes())  # 38 MB
+    assert client.post(LISTEN, files={"file": long}, data={"model": "tiny"}).json() == {"text": "hello"}
+    sent = engine.exchanges[0].body
+    assert sent[sent.index(b"RIFF") :].startswith(long)
+    assert fields_of(sent)["model"] == ["tiny"]
+    assert error_of(client.post("/v1/files", files={"file": long}), 413)["code"] == "audio_too_large"
+    short = clips.flac_of_silence(0.2)
+    assert error_of(client.post("/v1/files", files={"file": short}), 400)["code"] == "audio_too_long"
+
+
+def test_more_than_may_be_transcribed_is_refused_while_it_comes(start: Start, engine: FakeEngine) -> None:
+    short = start(row([engine.url], more="max_transcription_seconds = 1.5"), max_transcription_bytes=100_000)
+    large = short.post(LISTEN, files={"file": bytes(300_000)}, data={"model": "tiny"})
+    assert error_of(large, 413)["code"] == "audio_too_large"
+    long = short.post(LISTEN, files={"file": clips.plain_wav(2)}, data={"model": "tiny"})
+    assert error_of(long, 400)["code"] == "audio_too_long"
+    assert engine.exchanges == []
+
+
+def test_a_long_recording_may_take_its_time_and_a_short_one_not(start: Start, engine: FakeEngine) -> None:
+    client = start(row([engine.url]), first_byte_timeout_s=0.5)
+
+    async def slow(exchange: Exchange) -> None:
+        await asyncio.sleep(2)
+        await sends(b"{}", content_type="application/json")(exchange)
+
+    engine.default = slow
+    late = client.post(LISTEN, files={"file": clips.plain_wav(0.5)}, data={"model": "tiny"})
+    assert error_of(late, 502)["code"] == "upstream_timeout"
+    done = client.post(LISTEN, files={"file": clips.plain_wav(5)}, data={"model": "tiny"})
+    assert done.status_code == 200
+
+
+def test_long_recordings_share_the_memory_there_is(start: Start, engine: FakeEngine) -> None:
+    client = start(row([engine.url]), uploads_max_bytes=100_000, silence_timeout_s=60.0)
+    body: dict[str, Any] = {
+        "files": {"file": clips.plain_wav(2)},
+        "data": {"model": "tiny", "stream": "true"},
+    }
+    engine.script = [stalls_after("one")]
+    with client.stream("POST", LISTEN, **body) as response:
+        pieces = response.iter_raw()  # kept: an iterator that is let go closes the connection
+        next(pieces)
+        assert error_of(client.post(LISTEN, **body), 429)["code"] == "uploads_busy"
+    assert engine.exchanges[-1].left.wait(5)
+    deadline = time.monotonic() + 5
+    while (again := client.post(LISTEN, **body)).status_code == 429 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert again.status_code == 200
+
+
+def test_who_leaves_a_long_transcription_frees_the_engine(start: Start, engine: FakeEngine) -> None:
+    client = start(row([engine.url]), first_byte_timeout_s=60.0)
+    engine.script = [stalls_after()]
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(LISTEN, files={"file": clips.plain_wav(60)}, data={"model": "tiny"}, timeout=1)
+    assert engine.exchanges[0].left.wait(5)

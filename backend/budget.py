@@ -1,0 +1,54 @@
+"""How many bytes of long recordings may be in memory at once: beyond it, callers are asked to wait."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from backend.errors import Busy
+
+
+class Budget:
+    """A bound that requests share."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held = 0
+
+    def share(self) -> Share:
+        """Return the share of one request, empty at first; use it as a context manager."""
+        return Share(self)
+
+    def change(self, before: int, after: int) -> None:
+        """Let a share change its size. Raises Busy when the whole would be too much."""
+        # The first may be as large as the limit for one request allows.
+        if after > before and self._held > before and self._held + after - before > self._max_bytes:
+            raise Busy(
+                "uploads_busy",
+                "Many long recordings are being read at the moment. Try again in a few minutes.",
+                headers={"Retry-After": "60"},
+            )
+        self._held += after - before
+
+
+class Share:
+    """What one request holds, in bytes; it is given back on leaving."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._held = 0
+
+    def hold(self, size: int) -> None:
+        """Hold `size` bytes from now on. Raises Busy."""
+        self._budget.change(self._held, size)
+        self._held = size
+
+    def __enter__(self) -> Self:
+        """Begin with nothing."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give everything back."""
+        self.hold(0)
