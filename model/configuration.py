@@ -1,12 +1,12 @@
 """The configuration of an audio LLM: one Whisper encoder, one adapter, one causal LM (paper, section 3).
 
-It reads the published files as they are. What they leave unsaid (the adapter's kind, the sub-models' types) is
-taken from the release, see `model.layouts`.
+It reads the published files as they are. What they leave unsaid (the adapter's kind, the sub-models' types)
+is taken from the release, see `model.layouts`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, WhisperConfig
 
@@ -32,10 +32,10 @@ class AudioLLMConfig(PreTrainedConfig):
     """
 
     model_type = "meralion_audiollm"
-    sub_configs = {"speech_config": WhisperConfig, "text_config": AutoConfig}
+    sub_configs: ClassVar = {"speech_config": WhisperConfig, "text_config": AutoConfig}
 
-    speech_config: dict[str, Any] | PreTrainedConfig | None = None
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    speech_config: Any = None  # a dictionary when given, configurations afterwards
+    text_config: Any = None
     speech_mlp_scale_factor: int = 15
     speech_token_index: int = SPEECH_TOKEN_INDEX
     speech_adapter: str | None = None
@@ -52,8 +52,8 @@ class AudioLLMConfig(PreTrainedConfig):
             )
         if self.speech_mlp_scale_factor < 1 or WINDOW_STATES % self.speech_mlp_scale_factor:
             raise ValueError(
-                f"speech_mlp_scale_factor is {self.speech_mlp_scale_factor}; it must divide {WINDOW_STATES:,} "
-                "encoder states evenly, as 15 does. Correct it in config.json."
+                f"speech_mlp_scale_factor is {self.speech_mlp_scale_factor}; it must divide "
+                f"{WINDOW_STATES:,} encoder states evenly, as 15 does. Correct it in config.json."
             )
         # vLLM and `generate` look for these on the top level too; they are the decoder's and never their own.
         mirrors = {
@@ -61,7 +61,7 @@ class AudioLLMConfig(PreTrainedConfig):
         }
         kwargs = {name: value for name, value in kwargs.items() if name not in mirrors}
         super().__post_init__(**kwargs)
-        # Releases have named their class differently; there is one here, and `layout` remembers which release.
+        # Releases have named their class differently; `layout` remembers which release this is.
         self.architectures = [self.layout.architecture]
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
 
@@ -120,6 +120,7 @@ def _text_config(given: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedC
     if isinstance(given, PreTrainedConfig):
         return given
     values = dict(given or {})
-    known = values.get("model_type") in CONFIG_MAPPING
-    values["model_type"] = values["model_type"] if known else "gemma2"  # what every release is built on
+    said = values.get("model_type")
+    known = said in CONFIG_MAPPING and said not in layouts.BY_MODEL_TYPE
+    values["model_type"] = said if known else "gemma2"  # what every release is built on
     return CONFIG_MAPPING[values["model_type"]](**values)

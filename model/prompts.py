@@ -55,7 +55,7 @@ GEMMA = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\\n' }}{%- endif -%}"
 )
-"""Gemma 2's turns with exactly one `<bos>`; Gemma has no system role, so its words open the first user turn."""
+"""Gemma 2's turns with exactly one `<bos>`; it has no system role: such words open the first user turn."""
 
 
 def turn_text(turn: Turn, query: str, clips: int = 1) -> str:
@@ -66,8 +66,9 @@ def turn_text(turn: Turn, query: str, clips: int = 1) -> str:
 def chat_template(turn: Turn, decoder_template: str | None = None) -> str:
     """The Jinja template of a model: its turn, then its decoder's own template (None: Gemma 2's).
 
-    A user turn whose clips stand together is wrapped as in `TURNS`. One in which words stand between clips keeps
-    its order: the clips take their places among the words, and nothing is added. A turn without clips is words.
+    A user turn whose clips stand together is wrapped as in `TURNS`. One in which words stand between clips
+    keeps its order: the clips take their places among the words, and nothing is added. A turn without clips
+    is words.
     """
     before, between, after = _around(TURNS[turn])
     audio_first = TURNS[turn].index("{audio}") < TURNS[turn].index("{query}")
@@ -105,7 +106,7 @@ def chat_template(turn: Turn, decoder_template: str | None = None) -> str:
         "{%- else -%}"
         "{%- set text = turn.text -%}"
         "{%- endif -%}"
-        "{%- set plain.messages = plain.messages + [{'role': message.role, 'content': text}] -%}"
+        "{%- set plain.messages = plain.messages + [{'role': words(message.role), 'content': text}] -%}"
         "{%- endfor -%}"
         "{%- set messages = plain.messages -%}" + (decoder_template or GEMMA)
     )

@@ -97,7 +97,9 @@ def inspect(folder: Path) -> Report:
         return Report(folder, problems=[f"{folder} is not a folder. Check the path of the checkpoint."])
     problems: list[str] = []
     config = _json(folder, CONFIG, problems)
+    before = len(problems)
     tensors = _tensors(folder, problems)
+    whole = len(problems) == before  # else a file is at fault, and not each tensor that it would have held
     if config is None:
         return Report(folder, names=frozenset(tensors), problems=_bounded(problems))
     notes: list[str] = []
@@ -105,7 +107,7 @@ def inspect(folder: Path) -> Report:
     kind = adapter_of(set(tensors))
     layout = _layout(config, kind, problems)
     problems += sizes.problems
-    if tensors and not sizes.problems:
+    if tensors and whole and not sizes.problems:
         problems += _weight_problems(tensors, sizes, config, layout, kind, notes)
     problems += _preprocessor_problems(folder, sizes)
     problems += _tokenizer_problems(folder, sizes)

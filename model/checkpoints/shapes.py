@@ -74,7 +74,9 @@ class Sizes:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.problems: list[str] = []
-        self.decoder = str(_section(config, "text_config").get("model_type") or "gemma2")
+        said = str(_section(config, "text_config").get("model_type") or "")
+        # Releases may call it by a name of their own; every one is built on Gemma 2.
+        self.decoder = "gemma2" if not said or said.startswith("meralion") else said
         defaults = DECODER_DEFAULTS.get(self.decoder, {})
         self.encoder = self._numbers(config, "speech_config", WHISPER_DEFAULTS)
         self.text = self._numbers(config, "text_config", defaults)
