@@ -1,0 +1,198 @@
+"""`python -m model.serve` on paper: the flags it would give, and what it refuses to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model.checkpoints.inspect import Report, inspect
+from model.serve import command
+from model.serve.machine import GIB
+from model.serve.options import Options, read
+from model.serve.plan import Device, Model, plan
+from tests.model.test_inspect import Checkpoint
+from tests.serve.machines import H100, SMALL, with_gpus
+from tests.speech import CASCADE, ROOT
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    folder = tmp_path / "a-model"
+    folder.mkdir()
+    return Checkpoint(folder)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "model.serve", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def refused(*arguments: str, **environment: str) -> str:
+    done = run(*arguments, **environment)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def flags(report: Report, build: Device = "cpu", *arguments: str) -> dict[str, str]:
+    """vLLM's flags and their values, for a small CPU or an H100."""
+    options = read(["a-model", *arguments])
+    machine = SMALL if build == "cpu" else with_gpus(H100)
+    decided = plan(machine, Model.of(report, "a-model"), options, build)
+    words = iter(command.arguments(decided, report, options, 8001)[2:])
+    found: dict[str, str] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name = word
+            found[name] = ""
+        else:
+            found[name] = f"{found[name]} {word}".strip()
+    return found
+
+
+def test_a_cpu_gets_a_small_cache_and_no_compiler(checkpoint: Checkpoint) -> None:
+    found = flags(inspect(checkpoint.folder))
+    assert found["--model"] == str(checkpoint.folder)
+    assert int(found["--kv-cache-memory-bytes"]) < GIB
+    assert "--enforce-eager" in found
+    assert "--gpu-memory-utilization" not in found
+    assert found["--served-model-name"] == "a-model"
+    assert found["--logits-processors"] == command.NO_REPEAT
+    assert json.loads(found["--limit-mm-per-prompt"]) == {"audio": 8}
+    assert json.loads(found["--override-generation-config"]) == {"temperature": 0.0}
+    assert "Follow the text instruction" in found["--chat-template"]
+
+
+def test_a_gpu_gets_an_attention_that_caps(checkpoint: Checkpoint) -> None:
+    found = flags(inspect(checkpoint.folder), "gpu", "--quantization", "fp8", "--places", "4")
+    assert (found["--attention-backend"], found["--gpu-memory-utilization"]) == ("FLASHINFER", "0.9")
+    assert (found["--quantization"], found["--max-num-seqs"]) == ("fp8", "4")
+    assert "--enforce-eager" not in found and "--kv-cache-memory-bytes" not in found
+
+
+def test_no_guard_for_a_model_that_does_not_ask_for_it(checkpoint: Checkpoint) -> None:
+    checkpoint.config |= {"model_type": "meralion_audiollm", "architectures": [], "speech_adapter": "gated"}
+    checkpoint.write()
+    assert "--logits-processors" not in flags(inspect(checkpoint.folder))
+
+
+def test_what_follows_the_dashes_comes_last_and_so_wins(checkpoint: Checkpoint) -> None:
+    assert (
+        flags(inspect(checkpoint.folder), "cpu", "--", "--seed", "7", "--dtype", "half")["--dtype"] == "half"
+    )
+    assert read(["m", "--port", "0", "--", "--port", "1"]) == Options("m", port=0, further=("--port", "1"))
+
+
+def test_the_environment_bounds_sound_and_asks_nobody(checkpoint: Checkpoint) -> None:
+    model = Model.of(inspect(checkpoint.folder), "a-model")
+    decided = plan(SMALL, model, Options("m", tensor_parallel=2), "cpu")
+    found = command.environment(decided, {"VLLM_CPU_KVCACHE_SPACE": "20", "PATH": "/bin"}, Path("/meet"))
+    assert "VLLM_CPU_KVCACHE_SPACE" not in found  # it would win over the plan
+    assert (found["HF_HUB_OFFLINE"], found["VLLM_CPU_NUM_OF_RESERVED_CPU"]) == ("1", "0")
+    assert found["VLLM_CPU_OMP_THREADS_BIND"] == "0|1"
+    assert int(found["VLLM_MAX_AUDIO_CLIP_FILESIZE_MB"]) * 2**20 >= 300 * 48_000 * 4
+    assert int(found["VLLM_MAX_AUDIO_DECODE_DURATION_S"]) > 300
+
+
+def test_a_decoder_brings_its_own_turns(checkpoint: Checkpoint) -> None:
+    report = Report(checkpoint.folder, inspect(checkpoint.folder).layout, decoder="llama")
+    (checkpoint.folder / "tokenizer_config.json").write_text('{"chat_template": "<|im_start|>OWN"}')
+    assert command.chat_template(report).endswith("<|im_start|>OWN")
+    (checkpoint.folder / "chat_template.jinja").write_text("<SpeechHere> is handled here already")
+    assert command.chat_template(report) == "<SpeechHere> is handled here already"
+
+
+@pytest.mark.skipif(not (ROOT / ".venv-vllm" / "vllm").exists(), reason="make vllm has not been run")
+def test_it_says_what_it_would_do(checkpoint: Checkpoint) -> None:
+    done = run(str(checkpoint.folder), "--dry-run", "--port", "0", "--places", "3")
+    assert done.returncode == 0, done.stderr
+    words = shlex.split(done.stdout)
+    assert words[words.index("--max-num-seqs") + 1] == "3"
+    assert words[words.index("--port") + 1] != "0"
+    for line in ("licence", "numbers", "context", "KV cache", "places"):
+        assert f"\n  {line}" in done.stderr
+
+
+def lose_a_shard(checkpoint: Checkpoint) -> None:
+    checkpoint.shard()
+    (checkpoint.folder / "model-00002-of-00002.safetensors").unlink()
+
+
+def wrong_bins(checkpoint: Checkpoint) -> None:
+    checkpoint.preprocessor["feature_size"] = 80
+    checkpoint.write()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lose_a_shard, "model-00002-of-00002.safetensors is missing; download it again."),
+        (wrong_bins, "makes 80 mel bins and the encoder reads 128."),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_in_the_inspections_words(
+    checkpoint: Checkpoint, damage: Callable[[Checkpoint], None], told: str
+) -> None:
+    damage(checkpoint)
+    assert told in refused(str(checkpoint.folder))
+
+
+@pytest.mark.skipif(not (ROOT / ".venv-vllm" / "vllm").exists(), reason="make vllm has not been run")
+def test_a_taken_port_is_refused(checkpoint: Checkpoint) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = refused(str(checkpoint.folder), "--port", str(port))
+    assert said.startswith(f"Port {port} of 127.0.0.1 cannot be used: Address already in use.")
+
+
+def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
+    assert f"Did you mean {CASCADE}?" in refused("whisper-base-smollm")
+    assert "cannot be read" in refused("x", MERALION_MODELS=str(tmp_path / "none.toml"))
+
+
+def test_a_row_of_the_registry_names_a_folder_or_a_hub_id(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(
+        f'[ours]\nengine = "vllm"\nhub_id = "{checkpoint.folder}"\n'
+        '[theirs]\nengine = "vllm"\nhub_id = "somebody/a-model"\nlicence = "Theirs v2"\n'
+        '[api]\nengine = "openai"\n[empty]\nengine = "vllm"\n'
+    )
+    checkpoint.preprocessor["feature_size"] = 80  # so that it is found and not started
+    checkpoint.write()
+    registry = {"MERALION_MODELS": str(file), "XDG_CACHE_HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    assert "80 mel bins" in refused("ours", **registry)
+    said = refused("theirs", **registry)
+    assert "Its licence is: Theirs v2." in said and "--download" in said
+    assert "runs elsewhere" in refused("api", **registry)
+    assert "no `hub_id`" in refused("empty", **registry)
+
+
+def test_a_published_model_is_not_fetched_without_a_word(tmp_path: Path) -> None:
+    home = {"XDG_CACHE_HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    said = refused("MERaLiON/MERaLiON-2-3B", **home)
+    assert "nothing is downloaded without your say" in said
+    assert "MERaLiON Public Licence v3" in said
+    said = refused("MERaLiON/MERaLiON-2-3B", "--download", **home)  # HF_HUB_OFFLINE is set
+    assert "HF_HUB_OFFLINE" in said
+
+
+def test_an_embedded_row_is_the_embedded_engine() -> None:
+    done = run(CASCADE, "--port", "0", "--dry-run")
+    assert shlex.split(done.stdout)[1:] == ["-m", "model.embedded", "--host", "127.0.0.1", "--port", "0"]
