@@ -1,7 +1,7 @@
 """The adapters between encoder and decoder: the paper's MLP-100 (section 3.2) and its gated successor.
 
-Both stack 15 neighbouring states of 20 ms into one vector of 300 ms, so that a 30 s window becomes 100 tokens.
-Module names are those of the published weights.
+Both stack 15 neighbouring states of 20 ms into one vector of 300 ms, so that a 30 s window becomes 100
+tokens. Module names are those of the published weights.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class GatedAdapter(nn.Module):
 
 
 def stacked(states: Tensor, stack: int) -> Tensor:
-    """Put `stack` neighbouring states side by side: [windows, 1500, d] to [windows, 1500 / stack, stack d]."""
+    """`stack` neighbouring states side by side: [windows, 1500, d] to [windows, 1500 / stack, stack d]."""
     windows, count, width = states.shape
     return states.reshape(windows, count // stack, stack * width)
 
@@ -69,7 +69,7 @@ def build(kind: AdapterKind, d_model: int, stack: int, hidden_size: int) -> MlpA
 
 
 def published_names(names: Iterable[str]) -> dict[str, str]:
-    """Renames (pattern to replacement) that a v1 file needs: its last layer stands at `.2` without the dropout."""
+    """Renames (pattern to replacement) of a v1 file whose last layer stands at `.2`, without the dropout."""
     at = "speech_audio_adapter.speech_llm_proj."
     short = any(name.startswith(f"{at}2.") for name in names)
     return {r"speech_llm_proj\.2\.": "speech_llm_proj.3."} if short else {}

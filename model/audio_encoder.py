@@ -14,7 +14,7 @@ class AudioEncoder(WhisperEncoder):
     """Whisper's encoder alone; its weights are named as in `WhisperModel.encoder`."""
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Mel windows [windows, mel_bins, 3000] to states [windows, 1500, d_model], a bounded number at once."""
+        """Mel windows [windows, mel_bins, 3000] to states [windows, 1500, d_model], some at a time."""
         return torch.cat([self(part).last_hidden_state for part in windows.split(WINDOWS_AT_ONCE)])
 
 

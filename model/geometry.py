@@ -33,11 +33,11 @@ def check_samples(samples: int, max_seconds: float = MAX_SECONDS, name: str = "T
         raise ClipError(f"{name} is empty. Send a clip that holds sound.")
     if samples < MIN_SAMPLES:
         raise ClipError(
-            f"{name} lasts {samples / SAMPLE_RATE:.2f} s; at least {MIN_SAMPLES / SAMPLE_RATE:g} s are needed. "
-            "Send a longer clip."
+            f"{name} lasts {samples / SAMPLE_RATE:.2f} s; at least {MIN_SAMPLES / SAMPLE_RATE:g} s are "
+            "needed. Send a longer clip."
         )
     if samples > max_seconds * SAMPLE_RATE:
         raise ClipError(
-            f"{name} lasts {samples / SAMPLE_RATE:.1f} s, and this model takes at most {max_seconds:g} s in a "
-            "prompt. Cut it, or send it to /v1/audio/transcriptions, which takes any length."
+            f"{name} lasts {samples / SAMPLE_RATE:.1f} s, and this model takes at most {max_seconds:g} s in "
+            "a prompt. Cut it, or send it to /v1/audio/transcriptions, which takes any length."
         )

@@ -1,9 +1,9 @@
-"""The audio LLM in transformers: encoder -> LayerNorm -> adapter -> decoder (paper, section 3 and figure 2)."""
+"""The audio LLM in transformers: encoder -> LayerNorm -> adapter -> decoder (paper, section 3, figure 2)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ _HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only")
 class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """Reads text with `<SpeechHere>` places and the mel windows that fill them; writes text.
 
-    The speech embeddings replace the token embeddings at `speech_token_index`, both scaled as the decoder does.
+    Speech embeddings replace the token embeddings at `speech_token_index`, both scaled as the decoder does.
     """
 
     config_class = AudioLLMConfig
@@ -31,8 +31,8 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     input_modalities = ("audio", "text")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["WhisperEncoderLayer", "Gemma2DecoderLayer", "LlamaDecoderLayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _no_split_modules: ClassVar = ["WhisperEncoderLayer", "Gemma2DecoderLayer", "LlamaDecoderLayer"]
+    _skip_keys_device_placement: ClassVar = ["past_key_values"]
 
     def __init__(self, config: AudioLLMConfig) -> None:
         super().__init__(config)
@@ -118,9 +118,9 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Score text [batch, tokens]; `input_features` [windows, mel_bins, 3000] of all rows, one after another.
+        """Score text [batch, tokens]; `input_features` [windows, mel_bins, 3000] of all rows in their order.
 
-        With `labels` [batch, tokens] (-100: not scored) the loss is the mean of equation 1 over scored tokens.
+        With `labels` [batch, tokens] (-100: not scored) the loss is the mean of equation 1 over those scored.
         """
         if inputs_embeds is None:
             assert input_ids is not None

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import AutoConfig, AutoProcessor, AutoTokenizer, BatchFeature, ProcessorMixin, WhisperFeatureExtractor
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    AutoTokenizer,
+    BatchFeature,
+    ProcessorMixin,
+    WhisperFeatureExtractor,
+)
 
 from model import geometry
 from model.configuration import CONFIGS, AudioLLMConfig
@@ -26,7 +33,7 @@ Clip = NDArray[np.float32]  # (samples,), mono, 16 kHz
 class AudioLLMProcessor(ProcessorMixin):
     """A WhisperFeatureExtractor and a tokenizer that knows `<SpeechHere>`."""
 
-    attributes = ["feature_extractor", "tokenizer"]
+    attributes: ClassVar = ["feature_extractor", "tokenizer"]
     feature_extractor_class = "WhisperFeatureExtractor"
     tokenizer_class = "AutoTokenizer"
 
@@ -65,7 +72,7 @@ class AudioLLMProcessor(ProcessorMixin):
         return_tensors: str | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        """Prepare prompts: `input_ids`, `attention_mask` [batch, tokens], `input_features` [windows, mel, 3000].
+        """Prompts as `input_ids`, `attention_mask` [batch, tokens], `input_features` [windows, mel, 3000].
 
         Clips fill the `<SpeechHere>` of the prompts in reading order. Short rows are padded on the left.
 
@@ -116,7 +123,7 @@ class AudioLLMProcessor(ProcessorMixin):
 
 
 def checked_clip(clip: Any, number: int) -> Clip:
-    """A clip as (samples,) float32. Raises ClipError unless it is mono, finite and of a length that can be read."""
+    """A clip as (samples,) float32. Raises ClipError unless it is mono, finite and neither short nor long."""
     name = f"Clip {number}"
     sound = np.asarray(clip)
     if sound.ndim != 1:
