@@ -21,7 +21,7 @@ from pathlib import Path
 from model.checkpoints.inspect import inspect
 from model.serve import command, interpreter, machine, models, options
 from model.serve.options import Options
-from model.serve.plan import Model, plan
+from model.serve.plan import Model, Plan, plan
 from model.serve.refused import Refused
 from model.serve.server import Server, end_with_parent
 
@@ -44,22 +44,26 @@ def _vllm(chosen: Options, name: str, folder: Path) -> int:
     model = Model.of(report, name)
     python = interpreter.with_vllm()
     decided = plan(machine.look(), model, chosen, python.device)
-    port = _free_port(chosen.host, chosen.port)
-    arguments = command.arguments(decided, report, chosen, port)
-    _say(f"{name}: {model.layout.title}, {model.parameters / 1e6:,.0f} million parameters")
-    _say(f"  {'licence':<11}{model.layout.licence}")
-    _say(*map(str, decided.choices))
-    if chosen.dry_run:
-        print(shlex.join([str(python.path), *arguments]))
-        return 0
-    _say(f"Starting vLLM {python.version} on http://{chosen.host}:{port}; its log follows.")
+    with _held(chosen.host, chosen.port) as held:
+        port: int = held.getsockname()[1]
+        arguments = command.arguments(decided, report, chosen, port)
+        _say(f"{name}: {model.layout.title}, {model.parameters / 1e6:,.0f} million parameters")
+        _say(f"  {'licence':<11}{model.layout.licence}", *map(str, decided.choices))
+        if chosen.dry_run:
+            print(shlex.join([str(python.path), *arguments]))
+            return 0
+        _say(f"Starting vLLM {python.version} on http://{chosen.host}:{port}; its log follows.")
+        return _run(decided, [str(python.path), *arguments], chosen.host, port)
+
+
+def _run(decided: Plan, arguments: list[str], host: str, port: int) -> int:
+    ready = {"event": "ready", "host": host, "port": port, "model": decided.model.name}
     with tempfile.TemporaryDirectory(prefix="meralion-") as rendezvous:
         environment = command.environment(decided, os.environ, Path(rendezvous))
-        server = Server([str(python.path), *arguments], environment, models.ROOT)
+        server = Server(arguments, environment, models.ROOT)
         if os.environ.get("MERALION_EXIT_WITH_PARENT") == "1":
             end_with_parent(server)
-        ready = {"event": "ready", "host": chosen.host, "port": port, "model": name}
-        code = server.run(chosen.host, port, lambda: print(json.dumps(ready), flush=True))
+        code = server.run(host, port, lambda: print(json.dumps(ready), flush=True))
     if code:
         _say(server.last_words())
     return code
@@ -77,21 +81,22 @@ def _embedded(chosen: Options) -> int:
     os.execv(python, arguments)  # noqa: S606 - our own interpreter
 
 
-def _free_port(host: str, port: int) -> int:
-    """The port to listen on. Raises Refused if it is taken; vLLM would say so only after loading."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-            trial.listen()
-        except OSError as error:
-            raise Refused(
-                f"Port {port} of {host} cannot be used: {error.strerror or error}. "
-                "Choose another with --port; 0 finds a free one."
-            ) from None
-        found: int = trial.getsockname()[1]
-        return found
+def _held(host: str, port: int) -> socket.socket:
+    """A socket that holds the port for vLLM, which may bind it too, so that nobody takes it meanwhile.
+
+    Raises Refused if it is taken already; vLLM would say so in a traceback.
+    """
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((host, port))
+    except OSError as error:
+        held.close()
+        raise Refused(
+            f"Port {port} of {host} cannot be used: {error.strerror or error}. "
+            "Choose another with --port; 0 finds a free one."
+        ) from None
+    return held
 
 
 def _say(*lines: str) -> None:

