@@ -96,8 +96,12 @@ class AudioLLMForConditionalGeneration(
         speech, text = config.speech_config, config.text_config
         self.config = config
         with self._mark_tower_model(vllm_config, "audio"):
+            encoder_config = vllm_config.with_hf_config(speech, architectures=[""])
+            # A quantised checkpoint, or `--quantization`, means the decoder: nine tenths of the weights are there,
+            # and what the encoder hears should not be rounded.
+            encoder_config.quant_config = None
             self.speech_encoder = AudioEncoder(
-                vllm_config=vllm_config.with_hf_config(speech, architectures=[""]),
+                vllm_config=encoder_config,
                 prefix=maybe_prefix(prefix, "speech_encoder"),
                 enable_pp=False,
             )

@@ -11,20 +11,22 @@ import torch
 from transformers import BatchFeature, WhisperFeatureExtractor
 from vllm.config.multimodal import MultiModalDummyOptions
 from vllm.exceptions import VLLMValidationError
-from vllm.inputs import MultiModalDataDict
+from vllm.inputs import MultiModalDataDict, MultiModalInput
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
-from vllm.multimodal.parse import MultiModalDataItems, MultiModalDataParser
+from vllm.multimodal.parse import AudioProcessorItems, MultiModalDataItems, MultiModalDataParser
 from vllm.multimodal.processing import (
     BaseDummyInputsBuilder,
     BaseMultiModalProcessor,
     BaseProcessingInfo,
+    ProcessorInputs,
     PromptReplacement,
     PromptUpdate,
+    TimingContext,
 )
 from vllm.renderers import TokenizeParams
 
 from model.configuration import AudioLLMConfig
-from model.geometry import MAX_CLIPS, SAMPLE_RATE, WINDOW_SAMPLES, ClipError
+from model.geometry import MAX_CLIPS, SAMPLE_RATE, WINDOW_SAMPLES, ClipError, windows_in
 from model.layouts import SPEECH_TOKEN
 from model.processing import check_mel_bins, checked_clip, mel_windows, speech_token_id
 
@@ -157,12 +159,36 @@ class Processor(BaseMultiModalProcessor[Info]):
 
         return [PromptReplacement(modality="audio", target=[place], replacement=places)]
 
-    def _apply_prompt_updates(self, token_ids: list[int], mm_prompt_updates: Any) -> Any:
-        """Refuse a prompt whose places and clips differ, which would be filled in silence or not at all."""
-        places, clips = token_ids.count(self.info.speech_token_id), len(mm_prompt_updates.get("audio", ()))
+    def apply(self, inputs: ProcessorInputs, timing_ctx: TimingContext) -> MultiModalInput:
+        """Refuse what does not fit together, before anything of it is put into a cache.
+
+        vLLM's front end believes that the engine has every clip it has seen. A prompt refused after its clips
+        were remembered would make every later prompt with one of them fail.
+        """
+        items = inputs.mm_data_items
+        clips = items.get_items("audio", AudioProcessorItems) if "audio" in items else None
+        self._check_places(inputs.prompt, 0 if clips is None else len(clips))
+        if clips is not None:
+            self._check_length(inputs.prompt, clips)
+        return super().apply(inputs, timing_ctx)
+
+    def _check_places(self, prompt: list[int], clips: int) -> None:
+        places = prompt.count(self.info.speech_token_id)
         if places != clips:
             raise VLLMValidationError(
                 f"The prompt has {places} {SPEECH_TOKEN} and {clips} clips came with it. "
                 f"Write one {SPEECH_TOKEN} for each clip, or use /v1/chat/completions, which places them."
             )
-        return super()._apply_prompt_updates(token_ids, mm_prompt_updates)
+
+    def _check_length(self, prompt: list[int], clips: AudioProcessorItems) -> None:
+        each, most = self.info.get_hf_config().window_tokens, self.info.ctx.model_config.max_model_len
+        windows = sum(
+            windows_in(clips.get_audio_length(at)) for at in range(len(clips)) if clips.get(at) is not None
+        )
+        tokens = len(prompt) - len(clips) + windows * each
+        if tokens >= most:
+            raise VLLMValidationError(
+                f"The prompt takes {tokens:,} tokens, {windows * each:,} of them for audio ({each} for every "
+                f"started 30 s), and this server reads at most {most:,} with the answer. "
+                "Send fewer or shorter clips, or less text."
+            )

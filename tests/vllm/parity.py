@@ -74,7 +74,7 @@ def engine(folder: Path, **options: Any) -> Iterator[LLM]:
         cleanup_dist_env_and_memory()
 
 
-def ask(llm: LLM, processor: AudioLLMProcessor, asks: Sequence[Ask]) -> list[Said]:
+def ask(llm: LLM, processor: AudioLLMProcessor, asks: Sequence[Ask], **options: Any) -> list[Said]:
     """Answer all in one batch, greedily."""
     answers = llm.generate(
         [
@@ -86,6 +86,7 @@ def ask(llm: LLM, processor: AudioLLMProcessor, asks: Sequence[Ask]) -> list[Sai
         ],
         SamplingParams(temperature=0, max_tokens=TOKENS, logprobs=20, ignore_eos=True),
         use_tqdm=False,
+        **options,
     )
     return [
         Said(
