@@ -24,7 +24,7 @@ from backend.errors import StartError
 
 PREFIX = "MERALION_"
 _ROOT = Path(__file__).resolve().parent.parent
-_OTHERS_PREFIXES = ("MERALION_ENGINE_", "MERALION_UI_")  # the embedded engine's and the pages' own settings
+_OTHERS_PREFIXES = ("MERALION_ENGINE_", "MERALION_VLLM_", "MERALION_UI_")  # settings of engines and pages
 _OTHERS = {"MERALION_BACKEND_URL", "MERALION_KIOSK", "MERALION_CONFIG", "MERALION_EXIT_WITH_PARENT"}
 
 Seconds = Annotated[float, Field(gt=0)]

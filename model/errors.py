@@ -2,6 +2,7 @@
 
 EngineError
 ├── BadRequest        400  the request cannot be understood, or asks for what there is not
+├── NoKey             401  the server wants a key
 ├── NotFound          404  no such model or path
 ├── TooSlow           408  the body did not arrive in time
 ├── TooLarge          413  the body is over the limit
@@ -47,6 +48,12 @@ class BadRequest(EngineError):
 
     status = 400
     type = "invalid_request_error"
+
+
+class NoKey(BadRequest):
+    """The server wants a key."""
+
+    status = 401
 
 
 class NotFound(BadRequest):
@@ -98,17 +105,22 @@ def explained(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except EngineError as error:
-            headers = {"Retry-After": "2"} if error.status == 429 else None
-            return JSONResponse(error.body(), error.status, headers=headers)
+            return refusal(error)
         except AudioError as error:
-            return JSONResponse(BadRequest(error.code, error.message, "audio").body(), 400)
+            return refusal(BadRequest(error.code, error.message, "audio"))
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
         except Exception as error:  # the last net: the process must live, and nobody sees a stack trace
             _log_failure(error)
-            return JSONResponse(Failed("engine_failed", "The model failed. Ask again.").body(), 500)
+            return refusal(Failed("engine_failed", "The model failed. Ask again."))
 
     return handle
+
+
+def refusal(error: EngineError) -> Response:
+    """The response that tells of an error."""
+    headers = {"Retry-After": "2"} if error.status == 429 else None
+    return JSONResponse(error.body(), error.status, headers=headers)
 
 
 def _log_failure(error: Exception) -> None:

@@ -12,12 +12,12 @@ from model.audio_limits import Limits
 from model.embedded import weights
 from model.embedded.cascade import UNSUPPORTED, Cascade
 from model.embedded.intents import Task
-from model.embedded.places import Places
 from model.embedded.recogniser import Recogniser
 from model.embedded.settings import Settings
 from model.embedded.speech import Speech
 from model.embedded.text_model import TextModel
 from model.errors import NotFound
+from model.places import Places
 
 CASCADE_ID = "whisper-base-smollm2"
 SPEECH_ID = "kokoro-82m"

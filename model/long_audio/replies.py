@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from model.errors import ClientGone, EngineError
 from model.events import STILL_HERE, sse
@@ -29,7 +31,7 @@ async def reply(request: Request, form: Form, task: Task, clip_seconds: float, p
     if form.stream:
         # The first piece is awaited here, so that a refusal is an HTTP error and not the end of a stream.
         first = await unless_gone(request, anext(pieces, None))
-        return StreamingResponse(_events(first, pieces), media_type="text/event-stream")
+        return Stream(_events(first, pieces), media_type="text/event-stream")
     readings = await unless_gone(request, _readings(pieces))
     text = "".join(reading.text for reading in readings).strip()
     if form.format == "json":
@@ -43,6 +45,21 @@ async def reply(request: Request, form: Form, task: Task, clip_seconds: float, p
         return PlainTextResponse(subtitles.vtt(found), media_type="text/vtt")
     spoken = readings[0].language if readings else form.language or "en"
     return JSONResponse(subtitles.verbose(found, task, spoken, clip_seconds, text, form.with_words))
+
+
+class Stream(StreamingResponse):
+    """A streamed body whose source is closed, to its very end, when the caller leaves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the body."""
+        with contextlib.suppress(ClientGone, OSError):
+            await unless_gone(Request(scope, receive), self.stream_response(send))
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the body; an end before its time closes the source too."""
+        assert isinstance(self.body_iterator, AsyncGenerator)
+        async with aclosing(self.body_iterator):
+            await super().stream_response(send)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:

@@ -35,8 +35,8 @@ class Segment:
 
     @property
     def text(self) -> str:
-        """The words."""
-        return "".join(word.text for word in self.words).strip()
+        """The words, on one line: an empty one would end a subtitle."""
+        return " ".join("".join(word.text for word in self.words).split())
 
     @property
     def log_probability(self) -> float:
