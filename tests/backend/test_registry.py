@@ -25,6 +25,18 @@ def test_the_shipped_table_is_whole() -> None:
     assert rows["whisper-base-smollm2"].sampling.temperature == 0
 
 
+def test_the_row_to_copy_is_right_without_its_signs(tmp_path: Path) -> None:
+    shipped = Settings.model_fields["models"].default.read_text("utf-8")
+    example = shipped[shipped.index("# [meralion-2-3b]") :]
+    file = tmp_path / "models.toml"
+    file.write_text("\n".join(line.removeprefix("#").removeprefix(" ") for line in example.splitlines()))
+    copied = registry.load(file)["meralion-2-3b"]
+    assert (copied.engine, copied.upstream_id) == ("vllm", "meralion-2-3b")
+    assert all(
+        said["supported"] or said["reason"].endswith(".") for said in copied.capability_card().values()
+    )
+
+
 BROKEN = {
     "not TOML": ("[tiny\n", "not valid TOML.*line 1"),
     "empty": ("", "lists no model"),

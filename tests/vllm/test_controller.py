@@ -1,4 +1,4 @@
-"""The controller in front of a real vLLM: one row of the registry names it, and the same words come through."""
+"""The controller in front of a real vLLM: one row of the registry names it, and the same words come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from tests.speech import human_clips
 from tests.vllm.served import Served, left
 
