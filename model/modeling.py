@@ -60,10 +60,12 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             # By its model_type: this one class loads every release.
             hub = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}
             kwargs["config"] = AutoConfig.from_pretrained(pretrained_model_name_or_path, **hub)
-        model: Self = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if kwargs.get("output_loading_info") else loaded
         embedding = model.get_input_embeddings()
         decoder.check_embedding_scale(embedding, embedding.weight, model.config.embedding_scale)
-        return model
+        answer: Self = loaded
+        return answer
 
     def get_input_embeddings(self) -> nn.Module:
         """The decoder's token embeddings."""

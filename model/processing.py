@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from model import geometry
-from model.configuration import CONFIGS, AudioLLMConfig
+from model.configuration import AudioLLMConfig, Meralion2Config, Meralion3AsrConfig, MeralionConfig
 from model.geometry import SAMPLE_RATE, WINDOW_SAMPLES, ClipError
 from model.layouts import SPEECH_TOKEN
 from model.prompts import chat_template
@@ -63,6 +63,14 @@ class AudioLLMProcessor(ProcessorMixin):
         tokenizer = AutoTokenizer.from_pretrained(source, **kwargs)
         template = chat_template_of(config, tokenizer)
         return cls(extractor, tokenizer, chat_template=template, window_tokens=config.window_tokens)
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Write the files that every release has: the extractor's, and the tokenizer's with its own template.
+
+        The turn around that template comes from the configuration again, so it is not saved.
+        """
+        self.feature_extractor.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory, **kwargs)
 
     def __call__(
         self,
@@ -174,6 +182,24 @@ def chat_template_of(config: Any, tokenizer: Any) -> str:
     return chat_template(config.layout.turn, own)
 
 
-for _config in CONFIGS:
+class MERaLiONProcessor(AudioLLMProcessor):
+    """MERaLiON-AudioLLM's, under the name in its preprocessor_config.json: AutoProcessor looks for that."""
+
+
+class MERaLiON2Processor(AudioLLMProcessor):
+    """MERaLiON-2's."""
+
+
+class MERaLiON3ASRProcessor(AudioLLMProcessor):
+    """MERaLiON-3-ASR's."""
+
+
+PROCESSORS: dict[type[AudioLLMConfig], type[AudioLLMProcessor]] = {
+    AudioLLMConfig: AudioLLMProcessor,
+    MeralionConfig: MERaLiONProcessor,
+    Meralion2Config: MERaLiON2Processor,
+    Meralion3AsrConfig: MERaLiON3ASRProcessor,
+}
+for _config, _processor in PROCESSORS.items():
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
-    AutoProcessor.register(_config, AudioLLMProcessor, exist_ok=True)
+    AutoProcessor.register(_config, _processor, exist_ok=True)

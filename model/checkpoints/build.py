@@ -30,7 +30,7 @@ MIRRORED = (  # the published files repeat these of text_config on the top level
     "num_key_value_heads",
     "sliding_window",
 )
-PROCESSORS = {  # named in the published preprocessor_config.json; ours is used instead
+PROCESSORS = {  # named in the published preprocessor_config.json
     "v1": "MERaLiONProcessor",
     "v2": "MERaLiON2Processor",
     "v3-asr": "MERaLiON3ASRProcessor",
