@@ -41,6 +41,7 @@ def convert(
     dtype: str = "float32",
     seed: int = 0,
     cache: Path | None = None,
+    decoder: tuple[PreTrainedModel, Any] | None = None,
 ) -> Path:
     """Write Whisper base's encoder, a new adapter and SmolLM2-135M-Instruct as one folder, and return it.
 
@@ -50,6 +51,7 @@ def convert(
         dtype: "float32" keeps the packaged weights as they are; "bfloat16" halves the file.
         seed: of the adapter's weights.
         cache: where Whisper's parts are joined; None: the demo's cache folder.
+        decoder: another causal LM and its tokenizer, both changed here; None: SmolLM2.
 
     Raises WeightsError where a package is missing or damaged.
     """
@@ -58,14 +60,14 @@ def convert(
     encoder = whisper_encoder(
         weights.assemble(weights.WHISPER_MODEL, (cache or weights.default_cache()) / "whisper-base")
     )
-    decoder, tokenizer = smollm2()
-    speech_token = add_speech_token(decoder, tokenizer)
+    language_model, tokenizer = decoder or smollm2()
+    speech_token = add_speech_token(language_model, tokenizer)
     config: dict[str, Any] = {
         "architectures": [OPEN.architecture],
         "model_type": OPEN.model_type,
         "speech_config": {**WHISPER_BASE, "model_type": "whisper"},
         "text_config": {
-            name: value for name, value in decoder.config.to_diff_dict().items() if name not in UNSAID
+            name: value for name, value in language_model.config.to_diff_dict().items() if name not in UNSAID
         },
         "speech_adapter": adapter,
         "speech_mlp_scale_factor": STACK,
@@ -77,7 +79,7 @@ def convert(
     model.speech_encoder.load_state_dict(
         {name: torch.tensor(value).float() for name, value in encoder.items()}
     )
-    model.text_decoder.load_state_dict(decoder.state_dict())
+    model.text_decoder.load_state_dict(language_model.state_dict())
     tensors: dict[str, Tensor] = published(model, getattr(torch, dtype))
     write(folder, config, tensors, tokenizer, [tokenizer.eos_token_id])
     return folder
