@@ -220,6 +220,11 @@ def _layout(config: dict[str, Any], kind: AdapterKind | None, problems: list[str
             f"config.json says model_type '{model_type}', which is not an audio LLM of this family "
             f"({known}). Choose the folder of one of these."
         )
+    elif model_type not in layouts.BY_MODEL_TYPE:
+        problems.append(
+            f"config.json says model_type '{model_type}', a release that is not known here. Its weights are "
+            f'like {found.title}: write "model_type": "{found.model_type}" into it to serve it as one.'
+        )
     return found
 
 

@@ -218,6 +218,17 @@ def test_a_text_decoder_under_the_releases_own_name_is_gemma(good: Checkpoint) -
     assert report.problems == [] and report.decoder == "gemma2"
 
 
+def test_of_a_decoder_that_is_not_known_the_embedding_and_the_layers_are_checked(good: Checkpoint) -> None:
+    good.config["text_config"]["model_type"] = "qwen2"
+    good.tensors = {name: tensor for name, tensor in good.tensors.items() if "layernorm" not in name}
+    good.write()
+    report = inspect(good.folder)
+    assert report.problems == [] and report.decoder == "qwen2" and not report.needs_soft_cap
+    good.config["text_config"]["num_hidden_layers"] = 5
+    good.write()
+    assert any("hold 2 decoder layers" in problem for problem in good.problems)
+
+
 def rewritten(key: str, value: Any) -> Callable[[Checkpoint], None]:
     """A change of config.json, `key` as "section.name"."""
 
@@ -316,6 +327,7 @@ BAD: list[tuple[str, Callable[[Checkpoint], None], str]] = [
     ("config is a list", instead("config.json", b"[]"), "config.json cannot be read as JSON"),
     ("config is nested without end", instead("config.json", b"[" * 100_000), "cannot be read as JSON"),
     ("another family", another_family, "model_type 'qwen2_audio'"),
+    ("another release", rewritten("model_type", "meralion3_chat"), 'write "model_type": "meralion2" into it'),
     ("another size", rewritten("text_config.hidden_size", "large"), "text_config.hidden_size is 'large'"),
     ("endless layers", rewritten("speech_config.encoder_layers", 10**9), "from 1 to 1,000"),
     ("uneven stack", rewritten("speech_mlp_scale_factor", 7), "must divide 1,500 evenly"),
