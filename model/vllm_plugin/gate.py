@@ -1,6 +1,6 @@
-"""What stands before vLLM's routes: bounds a body while it is read, and refuses in words what vLLM would misread.
+"""Before vLLM's routes: bounds a body while it is read, and refuses in words what vLLM would misread.
 
-Given to vLLM as `--middleware model.vllm_plugin.gate:Gate`. vLLM takes a body of any size, reads a literal
+Given to vLLM as `--middleware model.vllm_plugin.gate.Gate`. vLLM takes a body of any size, reads a literal
 `<SpeechHere>` without a clip as a word of the text, and answers a part that names a `uuid` from its cache of
 clips, whoever sent the clip: a stranger who guesses a name would be told what another person said.
 """
@@ -72,8 +72,8 @@ class Gate:
             if len(pieces) > self._most:
                 raise Refused(
                     413,
-                    f"The request is larger than {self._most >> 20} MB. Send shorter clips, or compressed ones "
-                    "such as MP3.",
+                    f"The request is larger than {self._most >> 20} MB. "
+                    "Send shorter clips, or compressed ones such as MP3.",
                 )
             if not message.get("more_body"):
                 return bytes(pieces)
@@ -90,8 +90,8 @@ def check(body: bytes) -> None:
     if _mentions_place(request.get("prompt")):
         raise Refused(
             400,
-            f"The prompt contains {SPEECH_TOKEN}, and this route takes no audio. Send the clip as an input_audio "
-            "part to /v1/chat/completions.",
+            f"The prompt contains {SPEECH_TOKEN}, and this route takes no audio. "
+            "Send the clip as an input_audio part to /v1/chat/completions.",
             "prompt",
         )
     parts = list(_parts(request.get("messages")))
@@ -109,8 +109,8 @@ def check(body: bytes) -> None:
     if not clips and any(_mentions_place(part.get("text")) for part in parts):
         raise Refused(
             400,
-            f"The text contains {SPEECH_TOKEN} and no clip came with it. Attach the clip as an input_audio part, "
-            "or take the word out.",
+            f"The text contains {SPEECH_TOKEN} and no clip came with it. "
+            "Attach the clip as an input_audio part, or take the word out.",
             "messages",
         )
 

@@ -6,7 +6,7 @@ The names of parameters are the published ones, so that LoRA targets and tensor-
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class AudioEncoder(WhisperEncoder):
     )
 
     def encode(self, windows: Tensor) -> Tensor:
-        """Mel windows [windows, mel_bins, 3000] to states [windows, 1500, d_model], a bounded number at once."""
+        """Mel windows [windows, mel_bins, 3000] to states [windows, 1500, d_model], some at once."""
         return torch.cat([self([part]) for part in windows.split(WINDOWS_AT_ONCE)])
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
@@ -82,7 +82,7 @@ class AudioLLMForConditionalGeneration(
     """Encoder -> LayerNorm -> adapter -> any decoder that vLLM knows."""
 
     supported_languages = LANGUAGES
-    packed_modules_mapping = {
+    packed_modules_mapping: ClassVar = {
         "qkv_proj": ["q_proj", "k_proj", "v_proj"],
         "gate_up_proj": ["gate_proj", "up_proj"],
     }
@@ -97,8 +97,8 @@ class AudioLLMForConditionalGeneration(
         self.config = config
         with self._mark_tower_model(vllm_config, "audio"):
             encoder_config = vllm_config.with_hf_config(speech, architectures=[""])
-            # A quantised checkpoint, or `--quantization`, means the decoder: nine tenths of the weights are there,
-            # and what the encoder hears should not be rounded.
+            # A quantised checkpoint, or `--quantization`, means the decoder: nine tenths of the weights are
+            # there, and what the encoder hears should not be rounded.
             encoder_config.quant_config = None
             self.speech_encoder = AudioEncoder(
                 vllm_config=encoder_config,

@@ -6,7 +6,7 @@ done in the way that costs least there: a table from (n - 1)-gram to what follow
 or one comparison of the last (n - 1)-gram with the whole history, without waiting for the device.
 
 Given to vLLM as `--logits-processors model.vllm_plugin.no_repeat:NoRepeatNGram`, for models that ask for it
-(`Layout.no_repeat_ngram`). A request may choose by `vllm_xargs`: `{"no_repeat_ngram_size": 0}` switches it off.
+(`Layout.no_repeat_ngram`). A request may choose by `vllm_xargs`: `{"no_repeat_ngram_size": 0}` turns it off.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class OnHost:
 
     def apply(self, logits: Tensor) -> Tensor:
         """Ban in place; `logits` is [requests, vocabulary]."""
-        rows, columns = [], []
+        rows: list[int] = []
+        columns: list[int] = []
         for row, history in self._histories.items():
             banned = history.banned()
             rows += [row] * len(banned)
@@ -122,8 +123,8 @@ class OnDevice:
 def ban(logits: Tensor, tokens: Tensor, lengths: Tensor, size: int) -> None:
     """Set to -inf, in place, what would repeat an n-gram of `size` tokens.
 
-    `logits` [rows, vocabulary]; `tokens` [rows, longest], right-padded with anything; `lengths` [rows], where 0
-    leaves a row alone. No data-dependent shapes, so that a GPU is never waited for.
+    `logits` [rows, vocabulary]; `tokens` [rows, longest], right-padded with anything; `lengths` [rows], where
+    0 leaves a row alone. No data-dependent shapes, so that a GPU is never waited for.
     """
     longest = tokens.shape[1]
     at = (lengths.unsqueeze(1) - size + 1).clamp(min=0) + torch.arange(size - 1, device=tokens.device)

@@ -20,6 +20,6 @@ def check(decoder: nn.Module, cap: float | None) -> None:
         applied = getattr(layer.impl, "logits_soft_cap", None)
         if backend not in HONOURING or applied is None or abs(applied - cap) > 1e-6:
             raise RuntimeError(
-                f"The attention back end {backend} does not cap logits at {cap:g}, as this decoder needs ({name}). "
-                "Start with --attention-backend FLASHINFER on a GPU; on a CPU the default does."
+                f"The attention back end {backend} does not cap logits at {cap:g}, as this decoder needs "
+                f"({name}). Start with --attention-backend FLASHINFER on a GPU; on a CPU the default does."
             )

