@@ -57,7 +57,9 @@ class Gate:
                 "param": refused.param,
                 "code": refused.status,
             }
-            await JSONResponse({"error": error}, refused.status)(scope, receive, send)
+            # Closed, since more of the body may be on its way.
+            answer = JSONResponse({"error": error}, refused.status, {"connection": "close"})
+            await answer(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
 

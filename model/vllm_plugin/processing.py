@@ -82,7 +82,7 @@ class Info(BaseProcessingInfo):
         allowed = self.allowed_mm_limits["audio"]
         if num_items > allowed:
             raise VLLMValidationError(
-                f"{num_items} clips were sent, and this server takes at most {allowed} in one prompt. "
+                f"More clips were sent than the {allowed} that this server takes in one prompt. "
                 "Send fewer at once, or join them.",
                 parameter="audio",
             )

@@ -156,7 +156,7 @@ def test_bad_clips_are_refused_and_the_next_is_answered(checkpoint: Callable[...
             ("no place", [silence], "0 <SpeechHere> and 1 clips"),
             ("<SpeechHere> <SpeechHere>", [silence], "2 <SpeechHere> and 1 clips"),
             ("<SpeechHere>" + "a" * 4_000, [silence], "at most 4,096"),
-            ("<SpeechHere>" * 50, [silence] * 50, "at most 3"),
+            ("<SpeechHere>" * 50, [silence] * 50, "than the 3 that"),
         ):
             with pytest.raises(VLLMValidationError, match=words):
                 llm.generate({"prompt": text, "multi_modal_data": {"audio": clips}}, use_tqdm=False)
