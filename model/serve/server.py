@@ -25,7 +25,10 @@ _PREFIX = re.compile(r"^(\(\w+ pid=\d+\) )?([A-Z]+ \d\d-\d\d [\d:]+ \[[^]]*\] ?)
 _REASON = re.compile(r"^[\w.]*(Error|Exception|Version|Interrupt): (?P<words>\S.*)")
 _VAGUE = (
     "Please check the logs",
-    "See root cause above", "Engine core initialization failed", "WorkerProc initialization failed")
+    "See root cause above",
+    "Engine core initialization failed",
+    "WorkerProc initialization failed",
+)
 
 
 class Server:
