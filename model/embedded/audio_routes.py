@@ -55,9 +55,11 @@ async def _understood(request: Request, models: Models) -> tuple[Pcm, Form]:
 
 
 async def _read(models: Models, pcm: Pcm, task: Task, asked: Form) -> Pieces:
+    # Who waits for the first words of a short clip has them at once; all else is looked over first.
+    careful = not asked.stream or seconds(pcm) > models.settings.max_audio_seconds
     async with models.places_for(seconds(pcm)):
-        pieces = from_thread(models.recogniser.recognise(pcm, task, asked.language, asked.is_timed))
-        async with aclosing(pieces):
+        read = models.recogniser.recognise(pcm, task, asked.language, asked.is_timed, careful)
+        async with aclosing(from_thread(read)) as pieces:
             async for piece in pieces:
                 yield piece
 

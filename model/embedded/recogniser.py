@@ -10,7 +10,7 @@ little air after the speech. What both choices cost and save on human speech is 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from faster_whisper.transcribe import get_ctranslate2_storage
 from numpy.typing import NDArray
 
 from model.audio_limits import FULL_SCALE, SAMPLE_RATE
+from model.embedded import missed
 from model.long_audio.forms import Task
-from model.long_audio.readings import Reading, Word
-from model.long_audio.windows import cut
+from model.long_audio.readings import Reading, Word, on_speech
+from model.long_audio.spans import Span
+from model.long_audio.windows import AIR, Window, cut
 
 FRAMES_PER_SECOND = 100  # Whisper's mel frames
 FULL_WINDOW = 30.0  # s
@@ -68,25 +70,51 @@ class Recogniser:
         task: Task = "transcribe",
         language: str | None = None,
         word_times: bool = False,
+        careful: bool = False,
     ) -> Iterator[str | Recognised]:
         """Read a clip, shape (samples,) at 16 kHz.
 
         Yields text as it is decoded (pieces that join to the whole) and a `Recognised` at the end of each
         window. A clip without speech yields nothing. A caller that stops iterating stops the work.
-        `language` is a code such as "en"; without one the first window decides.
+        `language` is a code such as "en"; without one the first window decides. `careful` looks for speech
+        that was passed over, and so gives a window's text only when all of it was read.
         """
-        for span in cut(pcm):
-            piece = span.of(pcm).astype(np.float32) / np.float32(FULL_SCALE)
+        for window in cut(pcm):
+            if careful and task == "transcribe":
+                reading = self._carefully(window, pcm, language)
+                yield reading.text
+            else:
+                reading = yield from self._window(window, pcm, task, language, word_times)
+            language = reading.language
+            reading.words = on_speech(reading.words, window.speech)
+            yield reading
+
+    def _carefully(self, window: Window, pcm: NDArray[np.int16], language: str | None) -> Recognised:
+        """Read a window with word times, and again where hardly a word was found in speech."""
+        reading = _whole(self._window(window, pcm, "transcribe", language, True))
+        for stretch in missed.passed_over(reading.words, window.speech):
+            span = Span(max(window.start, stretch.start - AIR), min(window.end, stretch.end + AIR))
+            again = _whole(self._window(span, pcm, "transcribe", reading.language, True))
+            if missed.is_news(again.words, reading.words, stretch):
+                reading.words = missed.put_in(again.words, reading.words, stretch, window.speech)
+                reading.text = "".join(word.text for word in reading.words)
+        return reading
+
+    def _window(
+        self, span: Span, pcm: NDArray[np.int16], task: Task, language: str | None, word_times: bool
+    ) -> Generator[str, None, Recognised]:
+        """Yield the text of a window as it is decoded; return all that is known of it."""
+        piece = span.of(pcm).astype(np.float32) / np.float32(FULL_SCALE)
+        with self._turn:
+            encoded, frames = self._encode(piece)
+            language = language or self._language(encoded)
+        window = Recognised(span, language)
+        tokenizer = Tokenizer(self._model.hf_tokenizer, True, task=task, language=language)
+        yield from self._decode(encoded, tokenizer, window)
+        if word_times and window.tokens:
             with self._turn:
-                encoded, frames = self._encode(piece)
-                language = language or self._language(encoded)
-            window = Recognised(span, language)
-            tokenizer = Tokenizer(self._model.hf_tokenizer, True, task=task, language=language)
-            yield from self._decode(encoded, tokenizer, window)
-            if word_times and window.tokens:
-                with self._turn:
-                    window.words = self._align(encoded, tokenizer, window, frames)
-            yield window
+                window.words = self._align(encoded, tokenizer, window, frames)
+        return window
 
     def _encode(self, piece: NDArray[np.float32]) -> tuple[Any, int]:
         """Encoder output of a window, and how many of its mel frames are sound."""
@@ -149,6 +177,16 @@ class Recogniser:
             for item in found
         ]
         return with_marks_joined([word for word in words if word.text.strip()])
+
+
+def _whole(reading: Generator[str, None, Recognised]) -> Recognised:
+    """Read to the end."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            found: Recognised = end.value
+            return found
 
 
 def with_marks_joined(words: list[Word]) -> list[Word]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Sequence
@@ -66,6 +67,26 @@ def shared_out(text: str, speech: Sequence[Span]) -> list[Word]:
         start, end = _moment(begin * pace, speech), _moment(said * pace, speech, is_end=True)
         words.append(Word(word, round(start, 2), round(end, 2)))
     return words
+
+
+def on_speech(words: Sequence[Word], speech: Sequence[Span]) -> list[Word]:
+    """Take the pauses off the times of words: a recogniser draws out words over them."""
+    times = []
+    for word in words:
+        start, end = word.start, word.end
+        for pause_start, pause_end in _pauses(speech):
+            if pause_start <= start < pause_end < end:
+                start = pause_end
+            elif start < pause_start < end <= pause_end:
+                end = pause_start
+        times.append(Word(word.text, round(start, 2), round(end, 2), word.probability))
+    return times
+
+
+def _pauses(speech: Sequence[Span]) -> list[tuple[float, float]]:
+    """Where nobody speaks: before, between and after the stretches of speech."""
+    edges = [0.0, *(edge for span in speech for edge in (span.start, span.end)), math.inf]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _moment(spoken: float, speech: Sequence[Span], *, is_end: bool = False) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.audio import decode
 from model.embedded.recogniser import Recognised, without_loop
-from model.long_audio.readings import Reading, Word, gap, shared_out
+from model.long_audio.readings import Reading, Word, gap, on_speech, shared_out
 from model.long_audio.spans import LONGEST_SPEECH, Sound, Span, speech_spans
 from model.long_audio.subtitles import segments, srt, vtt
 from model.long_audio.windows import AIR, LONGEST_WINDOW, Window, cut, windows
@@ -233,6 +233,18 @@ def test_signs_without_spaces_are_words_of_their_own() -> None:
     words = shared_out("我要 kopi。", [Span(0, 7)])
     assert [word.text for word in words] == ["我", "要", " kopi。"]
     assert words[-1].end == 7
+
+
+def test_words_are_not_drawn_out_over_pauses() -> None:
+    timed = [Word(" a", 9.0, 10.5), Word(" b", 10.5, 13), Word(" c", 13, 15.5), Word(" d", 15.5, 17)]
+    assert [(word.start, word.end) for word in on_speech(timed, SPEECH)] == [
+        (10, 10.5),
+        (10.5, 12),
+        (15, 15.5),
+        (15.5, 16),
+    ]
+    across = [Word(" on", 11.9, 15.1), Word(" um", 12.5, 13)]
+    assert on_speech(across, SPEECH) == across
 
 
 def test_nothing_to_share() -> None:
