@@ -33,6 +33,7 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from model.embedded import settings, weights
+    from model.settings import SettingsError
 
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -47,7 +48,7 @@ def main() -> int:
             f"Port {arguments.port} of {arguments.host} cannot be used: {error.strerror}. "
             "Choose another with --port."
         )
-    except (settings.SettingsError, weights.WeightsError) as error:
+    except (SettingsError, weights.WeightsError) as error:
         return _fail(str(error))
     return asyncio.run(_serve(models, listener))
 

@@ -1,23 +1,18 @@
 """Settings of the embedded engine: environment variables with the prefix MERALION_ENGINE_."""
 
-import difflib
 import os
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PREFIX = "MERALION_ENGINE_"
-
-
-class SettingsError(ValueError):
-    """A setting has an unknown name or a value that cannot be used; the message says what to do."""
+from model.settings import load as _load
 
 
 class Settings(BaseSettings):
     """What a host may change about the embedded engine."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="MERALION_ENGINE_", extra="forbid")
 
     threads: int = Field(default=min(4, os.cpu_count() or 1), ge=1, le=64)
     """CPU threads for each of the models."""
@@ -42,22 +37,5 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Read the settings from the environment.
-
-    Raises:
-        SettingsError: a name is unknown or a value is out of range.
-    """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for name in os.environ:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, 1)
-            hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(known))}."
-            raise SettingsError(f"{name} is not a setting of the embedded engine.{hint}")
-    try:
-        return Settings()
-    except ValueError as error:
-        lines = [
-            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg'].lower()}"
-            for item in getattr(error, "errors", list)()
-        ]
-        raise SettingsError("The engine's settings cannot be used. " + "; ".join(lines)) from error
+    """Read the settings from the environment. Raises SettingsError."""
+    return _load(Settings, "the embedded engine")

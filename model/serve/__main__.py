@@ -24,6 +24,8 @@ from model.serve.options import Options
 from model.serve.plan import Model, Plan, plan
 from model.serve.refused import Refused
 from model.serve.server import Server, end_with_parent
+from model.settings import SettingsError
+from model.vllm_plugin import settings
 
 
 def main() -> int:
@@ -34,12 +36,13 @@ def main() -> int:
         if target.folder is None:
             return _embedded(chosen)
         return _vllm(chosen, target.name, target.folder)
-    except Refused as refused:
+    except (Refused, SettingsError) as refused:
         print(refused, file=sys.stderr)
         return 2
 
 
 def _vllm(chosen: Options, name: str, folder: Path) -> int:
+    settings.load()
     report = inspect(folder)
     model = Model.of(report, name)
     python = interpreter.with_vllm()

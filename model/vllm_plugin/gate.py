@@ -8,7 +8,6 @@ clips, whoever sent the clip: a stranger who guesses a name would be told what a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +15,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.layouts import SPEECH_TOKEN
+from model.vllm_plugin import settings
 
-MAX_BODY_MB = 128  # 8 clips of 300 s as 16-bit WAV are 103 MB in base64
 GUARDED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 # Cheap to look for in the bytes; only a body with one of them is parsed twice.
 SUSPECT = (b"SpeechHere", b'"uuid"', b'"data":""', b'"data": ""')
@@ -37,7 +36,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._most = int(os.environ.get("MERALION_MAX_BODY_MB", MAX_BODY_MB)) << 20
+        self._most = settings.load().max_body_mb << 20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is in order; answer the rest."""

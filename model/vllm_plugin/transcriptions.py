@@ -20,8 +20,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,6 +44,7 @@ from model.long_audio.readings import Reading, gap, shared_out
 from model.long_audio.replies import Pieces, reply
 from model.long_audio.windows import Window, cut
 from model.places import Places
+from model.vllm_plugin import settings
 from model.vllm_plugin.in_process import asked
 
 CHAT, MODELS = "/v1/chat/completions", "/v1/models"
@@ -64,27 +63,12 @@ FEWEST_TOKENS = 64
 PROMPT_TOKENS = 256  # 100 of sound, and the words around it, with room for other adapters
 
 
-class Settings(BaseSettings):
-    """What a host may change: environment variables with the prefix MERALION_VLLM_."""
-
-    model_config = SettingsConfigDict(env_prefix="MERALION_VLLM_", extra="ignore")
-
-    max_transcription_seconds: float = Field(default=7_200.0, gt=0)
-    """Longest recording."""
-    max_transcription_mb: int = Field(default=256, ge=1)
-    """Largest request, in MiB: two hours of 16 kHz WAV are 220."""
-    max_transcriptions: int = Field(default=8, ge=1)
-    """Requests worked on side by side; four times as many may wait, more get 429."""
-    windows_at_once: int = Field(default=4, ge=1)
-    """Windows of one recording that the model reads side by side."""
-
-
 class Transcriptions:
     """ASGI middleware around vLLM's application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._settings = Settings()
+        self._settings = settings.load()
         self._decoder = Decoder()
         self._places = Places(self._settings.max_transcriptions, 4 * self._settings.max_transcriptions)
         self._limits = Limits(

@@ -1,0 +1,32 @@
+"""Reads a typed settings class from environment variables; a name that is not known stops the start."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+Kind = TypeVar("Kind", bound=BaseSettings)
+
+
+class SettingsError(ValueError):
+    """A setting has an unknown name or a value that cannot be used; the message says what to do."""
+
+
+def load(kind: type[Kind], owner: str) -> Kind:
+    """Read the settings of `owner`, such as "the embedded engine". Raises SettingsError."""
+    prefix = str(kind.model_config["env_prefix"])
+    known = {prefix + name.upper() for name in kind.model_fields}
+    for name in os.environ:
+        if name.upper().startswith(prefix) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            hint = f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(known))}."
+            raise SettingsError(f"{name} is not a setting of {owner}.{hint}")
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = [f"{prefix}{str(item['loc'][0]).upper()}: {item['msg'].lower()}" for item in error.errors()]
+        raise SettingsError(f"The settings of {owner} cannot be used. " + "; ".join(lines)) from error
