@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from model import layouts
-from model.checkpoints import safetensors_headers, shapes
+from model.checkpoints import safetensors_headers
 from model.checkpoints.safetensors_headers import HeaderError, Tensor
-from model.checkpoints.shapes import Shapes, Sizes
+from model.checkpoints.shapes import Sizes
+from model.checkpoints.weight_problems import LAST_LAYERS, and_more, quantisation, weight_problems
 from model.layouts import SPEECH_TOKEN, AdapterKind, Layout
 
 CONFIG = "config.json"
@@ -24,7 +25,6 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use is 34 MB
 MOST_PROBLEMS = 12
 PARTS = ("speech_encoder", "ln_speech", "speech_audio_adapter", "text_decoder")
-LAST_LAYERS = (3, 2)  # where v1's last layer stands, with and without the dropout before it
 SERVABLE = ("float32", "bfloat16", "float16")
 GIB = 1 << 30
 WORKING_BYTES = 2 * GIB  # activations and libraries beside weights and KV cache; a rule of thumb
@@ -55,6 +55,7 @@ class Report:
     names: frozenset[str] = frozenset()
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    quantised: str = ""  # how, such as "compressed-tensors"; empty: not at all
 
     @property
     def total(self) -> int:
@@ -71,7 +72,7 @@ class Report:
             lines += [f"  {name:<21}{count:>16,} parameters" for name, count in self.parameters.items()]
             lines += [
                 f"  {'together':<21}{self.total:>16,} parameters, {self.weight_bytes / 1e9:,.2f} GB "
-                f"in {self.dtype or 'no type that can be served'}",
+                f"in {self.dtype or 'no type that can be served'}{self._rounded()}",
                 f"  adapter {adapter}, decoder {self.decoder} of {self.max_positions:,} positions",
                 *self._needs(),
             ]
@@ -80,8 +81,11 @@ class Report:
         lines.append("  It can be served." if not self.problems else "  It cannot be served as it is.")
         return "\n".join(lines)
 
+    def _rounded(self) -> str:
+        return f" and a decoder quantised by {self.quantised}" if self.quantised else ""
+
     def _needs(self) -> list[str]:
-        halved = 2 * self.total
+        halved = self.weight_bytes if self.quantised else 2 * self.total
         cache = self.kv_bytes * self.max_positions
         needed = (halved + cache + WORKING_BYTES) / GIB
         return [
@@ -108,10 +112,11 @@ def inspect(folder: Path) -> Report:
     layout = _layout(config, kind, problems)
     problems += sizes.problems
     if tensors and whole and not sizes.problems:
-        problems += _weight_problems(tensors, sizes, config, layout, kind, notes)
+        problems += weight_problems(tensors, sizes, config, layout, kind, notes)
     problems += _preprocessor_problems(folder, sizes)
     problems += _tokenizer_problems(folder, sizes)
-    dtype = _dtype(tensors, problems, notes)
+    method = quantisation(config)
+    dtype = _dtype(tensors, bool(method), problems, notes)
     _, kv, width = sizes.heads
     return Report(
         folder,
@@ -127,6 +132,7 @@ def inspect(folder: Path) -> Report:
         frozenset(tensors),
         _bounded(problems),
         notes,
+        method,
     )
 
 
@@ -174,7 +180,7 @@ def _tensors(folder: Path, problems: list[str]) -> dict[str, Tensor]:
     if unheld and not problems:
         problems.append(
             f"{INDEX} and the weights disagree: {listed[unheld[0]]} does not hold {unheld[0]}"
-            f"{_and_more(len(unheld) - 1)}; download both again."
+            f"{and_more(len(unheld) - 1)}; download both again."
         )
     return found
 
@@ -226,99 +232,6 @@ def _layout(config: dict[str, Any], kind: AdapterKind | None, problems: list[str
             f'like {found.title}: write "model_type": "{found.model_type}" into it to serve it as one.'
         )
     return found
-
-
-def _weight_problems(
-    tensors: dict[str, Tensor],
-    sizes: Sizes,
-    config: dict[str, Any],
-    layout: Layout | None,
-    kind: AdapterKind | None,
-    notes: list[str],
-) -> list[str]:
-    """Tensors that are missing or have another shape than config.json says."""
-    problems: list[str] = []
-    expected = shapes.encoder(sizes) | shapes.decoder(sizes)
-    optional: Shapes = {}
-    if kind is None:
-        problems.append(_unknown_adapter(tensors))
-    else:
-        names = tensors.keys()
-        last = next(
-            (n for n in LAST_LAYERS if f"speech_audio_adapter.speech_llm_proj.{n}.weight" in names), 3
-        )
-        weights = shapes.adapter(sizes, kind, last)
-        expected |= weights
-        optional = shapes.adapter_biases(weights)
-        said = config.get("speech_adapter") or (layout.adapter if layout else kind)
-        if said != kind:
-            problems.append(
-                f"The weights hold the {kind} adapter and config.json means the {said} one. "
-                f'Write "speech_adapter": "{kind}" into config.json, if both are of the same release.'
-            )
-    if sizes.tied and "vocab_size" in sizes.text and "hidden_size" in sizes.text:
-        optional["text_decoder.lm_head.weight"] = (sizes.text["vocab_size"], sizes.text["hidden_size"])
-    for prefix, what, field_, count in (
-        (
-            "speech_encoder.layers.",
-            "encoder",
-            "speech_config.encoder_layers",
-            sizes.encoder["encoder_layers"],
-        ),
-        ("text_decoder.model.layers.", "decoder", "text_config.num_hidden_layers", _layers(sizes)),
-    ):
-        held = _count_layers(tensors, prefix)
-        if count is not None and held != count:
-            problems.append(
-                f"The weights hold {held} {what} layers and config.json says {count} ({field_}). "
-                "Take config.json and weights from the same release."
-            )
-            expected = {
-                name: shape
-                for name, shape in expected.items()
-                if not name.startswith(prefix) or int(name.split(".")[prefix.count(".")]) < min(held, count)
-            }
-    problems += [
-        f"{name} has the shape {_shape(tensors[name].shape)}; config.json asks for {_shape(shape)}. "
-        "Take config.json and weights from the same release."
-        for name, shape in {**expected, **optional}.items()
-        if name in tensors and tensors[name].shape != shape
-    ]
-    problems += [
-        f"The weights lack {name} of the shape {_shape(shape)}. Download them again."
-        for name, shape in expected.items()
-        if name not in tensors
-    ]
-    known_decoder = sizes.decoder in shapes.DECODER_NORMS
-    extra = [
-        name
-        for name in tensors
-        if name not in expected
-        and name not in optional
-        and (known_decoder or not name.startswith("text_decoder."))
-    ]
-    if extra and not problems:
-        notes.append(f"{extra[0]}{_and_more(len(extra) - 1)} is not part of the model and is left out.")
-    return problems
-
-
-def _layers(sizes: Sizes) -> int | None:
-    found: int | None = sizes.text.get("num_hidden_layers")
-    return found
-
-
-def _count_layers(tensors: dict[str, Tensor], prefix: str) -> int:
-    numbers = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
-    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
-
-
-def _unknown_adapter(tensors: dict[str, Tensor]) -> str:
-    names = sorted(name for name in tensors if name.startswith("speech_audio_adapter."))
-    held = f"{names[0]}{_and_more(len(names) - 1)}" if names else "nothing of the adapter"
-    return (
-        "The adapter is of a kind that is not known: neither gate_proj nor speech_llm_proj is there, "
-        f"the weights hold {held}. Only MLP (v1) and gated (-2, -3) adapters can be served."
-    )
 
 
 def _preprocessor_problems(folder: Path, sizes: Sizes) -> list[str]:
@@ -379,11 +292,15 @@ def _token_id(tokenizer: dict[str, Any], text: str) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _dtype(tensors: dict[str, Tensor], problems: list[str], notes: list[str]) -> str:
-    """The type of most parameters; others are noted, and one that cannot be served is a problem."""
+def _dtype(tensors: dict[str, Tensor], quantised: bool, problems: list[str], notes: list[str]) -> str:
+    """The type of most parameters; others are noted, and one that cannot be served is a problem.
+
+    Of quantised weights it is the type of those that were left whole.
+    """
     counts: Counter[str] = Counter()
     for tensor in tensors.values():
-        counts[tensor.dtype] += tensor.parameters
+        if not quantised or tensor.dtype in SERVABLE:
+            counts[tensor.dtype] += tensor.parameters
     if not counts:
         return ""
     most = counts.most_common(1)[0][0]
@@ -400,14 +317,6 @@ def _dtype(tensors: dict[str, Tensor], problems: list[str], notes: list[str]) ->
 
 def _part(name: str) -> str:
     return name.split(".", 1)[0]
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
-
-
-def _and_more(count: int) -> str:
-    return f" (and {count:,} more)" if count else ""
 
 
 def _bounded(problems: list[str]) -> list[str]:

@@ -43,6 +43,7 @@ class Model:
     positions: int  # most tokens of the decoder
     soft_cap: bool
     window_tokens: int = 100  # audio tokens of 30 s
+    quantised: bool = False  # as stored
 
     @classmethod
     def of(cls, report: Report, name: str) -> Model:
@@ -61,6 +62,7 @@ class Model:
             report.max_positions,
             report.needs_soft_cap,
             WINDOW_STATES // sizes.stack,
+            bool(report.quantised),
         )
 
 
@@ -235,6 +237,8 @@ def _cpu_dtype(machine: Machine, model: Model, options: Options) -> tuple[str, s
         )
     if options.dtype:
         return _asked(options.dtype, model)
+    if model.quantised:
+        return "bfloat16", "its quantised decoder is computed with it, also where the CPU has to imitate it"
     if machine.has_bfloat16:
         return "bfloat16", "this CPU computes in it, in half the memory of float32"
     return "float32", "this CPU has no instructions for bfloat16"
@@ -284,6 +288,8 @@ def _fitting(wanted: int, room: int, asked: int | None) -> int | None:
 
 
 def _weight_bytes(model: Model, dtype: str, quantization: str | None) -> int:
+    if model.quantised:
+        return model.weight_bytes
     if quantization is None:
         return model.parameters * BYTES[dtype]
     rate = QUANTISED.get(quantization)

@@ -15,6 +15,7 @@ from vllm.exceptions import VLLMValidationError
 from vllm.lora.request import LoRARequest
 from vllm.model_executor.layers.attention import Attention
 
+from model.checkpoints.inspect import inspect
 from model.vllm_plugin import soft_cap, versions
 from tests.vllm.parity import TOLERANCE, Ask, Reference, ask, engine, sound
 
@@ -112,6 +113,8 @@ def test_a_quantised_decoder_is_served_with_its_encoder_left_whole(
         },
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
+    report = inspect(tmp_path)
+    assert (report.problems, report.quantised, report.dtype) == ([], "compressed-tensors", "float32")
     one = Ask(reference.prompt(1), (sound(35, 3),))
     with engine(tmp_path, dtype="bfloat16") as llm:
         methods = llm.apply_model(
