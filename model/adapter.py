@@ -6,13 +6,14 @@ tokens. Module names are those of the published weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from torch import Tensor, nn
 
 from model.layouts import AdapterKind
 
 DROPOUT = 0.1
+# What v1's files may call its last layer, as a pattern, and what it is called here: without the dropout in
+# the Sequential it stood at index 2. With it, index 2 is the dropout, which has no weights.
+PUBLISHED_NAMES = {r"speech_llm_proj\.2\.": "speech_llm_proj.3."}
 
 
 class MlpAdapter(nn.Module):
@@ -66,10 +67,3 @@ def build(kind: AdapterKind, d_model: int, stack: int, hidden_size: int) -> MlpA
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
     return adapter
-
-
-def published_names(names: Iterable[str]) -> dict[str, str]:
-    """Renames (pattern to replacement) of a v1 file whose last layer stands at `.2`, without the dropout."""
-    at = "speech_audio_adapter.speech_llm_proj."
-    short = any(name.startswith(f"{at}2.") for name in names)
-    return {r"speech_llm_proj\.2\.": "speech_llm_proj.3."} if short else {}

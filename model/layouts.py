@@ -1,7 +1,7 @@
 """The published checkpoint layouts, one row each: what tells them apart and what serving them needs.
 
-Facts from the public model cards and configuration files of MERaLiON; no code of theirs. The layout of a
-folder is found from its keys and shapes first and its name last, for names have changed between releases.
+Facts from the public model cards and configuration files of MERaLiON; no code of theirs. A folder is known by
+its model_type, then by its class, then by what its weights hold, for names have changed between releases.
 """
 
 from __future__ import annotations

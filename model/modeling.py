@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from model import adapter, audio_encoder, decoder
-from model.adapter import published_names
+from model.adapter import PUBLISHED_NAMES
 from model.checkpoints.inspect import CheckpointError, inspect
 from model.configuration import AudioLLMConfig, Meralion2Config, Meralion3AsrConfig, MeralionConfig
 
@@ -55,7 +55,7 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
             report = inspect(folder)
             if report.problems:
                 raise CheckpointError(folder, report.problems)
-            kwargs.setdefault("key_mapping", published_names(report.names))
+        kwargs.setdefault("key_mapping", PUBLISHED_NAMES)
         if "config" not in kwargs:
             # By its model_type: this one class loads every release.
             hub = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}

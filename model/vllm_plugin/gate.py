@@ -1,8 +1,9 @@
-"""Before vLLM's routes: bounds a body while it is read, and refuses in words what vLLM would misread.
+"""What stands before vLLM's routes: bounds a body while it is read, and refuses in words what must not pass.
 
-Given to vLLM as `--middleware model.vllm_plugin.gate.Gate`. vLLM takes a body of any size, reads a literal
-`<SpeechHere>` without a clip as a word of the text, and answers a part that names a `uuid` from its cache of
-clips, whoever sent the clip: a stranger who guesses a name would be told what another person said.
+Given to vLLM as `--middleware model.vllm_plugin.gate.Gate`. vLLM takes a body of any size, fetches any
+address that a part names, reads a literal `<SpeechHere>` without a clip as a word of the text, and answers a
+part that names a `uuid` from its cache of clips, whoever sent the clip. It also has many routes into the
+model; those listed here are open, since only their bodies are understood here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from model.layouts import SPEECH_TOKEN
 from model.vllm_plugin import settings
 
-GUARDED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
-# Cheap to look for in the bytes; only a body with one of them is parsed twice.
-SUSPECT = (b"SpeechHere", b'"uuid"', b'"data":""', b'"data": ""')
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+CHECKED = frozenset({"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"})
+PASSED = frozenset({"/v1/audio/transcriptions", "/v1/audio/translations"})  # bounded where they are answered
+PART_KEYS = frozenset({"type", "text", "input_audio", "audio_url", "refusal"})
 
 
 class Refused(ValueError):
@@ -40,35 +42,39 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is in order; answer the rest."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in GUARDED:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "This server has no web sockets."})
+            return
+        if scope["type"] != "http" or scope["method"] in READING:
             await self._app(scope, receive, send)
             return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
-            body = await self._read(receive)
-            if body is None:
-                return
-            if any(mark in body for mark in SUSPECT):
-                check(body)
-        except Refused as refused:
-            error = {
-                "message": str(refused),
-                "type": "BadRequestError",
-                "param": refused.param,
-                "code": refused.status,
-            }
-            # Closed, since more of the body may be on its way.
-            answer = JSONResponse({"error": error}, refused.status, {"connection": "close"})
-            await answer(scope, receive, send)
+            if path in CHECKED:
+                receive = await self._checked(receive)
+            elif path not in PASSED:
+                known = ", ".join(sorted(CHECKED | PASSED))
+                raise Refused(404, f"This server does not answer {path[:100]}. It answers {known}.")
+        except _Gone:
             return
-        await self._app(scope, _replayed(body, receive), send)
+        except Refused as refused:
+            await refusal(refused)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body, or None when the client left. Raises Refused as soon as it is too long."""
+    async def _checked(self, receive: Receive) -> Receive:
+        """Read and check a body; return it for vLLM to read. Raises Refused, _Gone."""
+        body = await self._read(receive)
+        check(body)
+        return _replayed(body, receive)
+
+    async def _read(self, receive: Receive) -> bytes:
+        """The whole body. Raises Refused as soon as it is too long."""
         pieces = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return None
+                raise _Gone
             pieces += message.get("body", b"")
             if len(pieces) > self._most:
                 raise Refused(
@@ -80,14 +86,29 @@ class Gate:
                 return bytes(pieces)
 
 
+class _Gone(Exception):
+    """The client left."""
+
+
+def refusal(refused: Refused) -> JSONResponse:
+    """In vLLM's form; the connection is closed, since more of the body may be on its way."""
+    error = {
+        "message": str(refused),
+        "type": "BadRequestError",
+        "param": refused.param,
+        "code": refused.status,
+    }
+    return JSONResponse({"error": error}, refused.status, {"connection": "close"})
+
+
 def check(body: bytes) -> None:
-    """Raise Refused for a request that would be answered wrongly."""
+    """Raise Refused for a request that vLLM would answer wrongly, or for somebody else."""
     try:
-        request = json.loads(body)
-    except ValueError:
-        return  # vLLM says so itself
+        request = json.loads(body)  # as vLLM reads it, in any encoding of JSON
+    except (ValueError, RecursionError):
+        raise Refused(400, "The request is not valid JSON. Send one JSON object.") from None
     if not isinstance(request, dict):
-        return
+        raise Refused(400, "The request must be one JSON object.")
     if _mentions_place(request.get("prompt")):
         raise Refused(
             400,
@@ -96,24 +117,41 @@ def check(body: bytes) -> None:
             "prompt",
         )
     parts = list(_parts(request.get("messages")))
-    clips = [part for part in parts if part.get("type") in ("input_audio", "audio_url")]
-    if any("uuid" in part for part in parts):
-        raise Refused(
-            400, "Leave `uuid` out of the message parts: clips are known by what they hold.", "messages"
-        )
-    for part in clips:
-        audio = part.get("input_audio")
-        if isinstance(audio, dict) and audio.get("data") == "":
-            raise Refused(
-                400, "The clip is empty: its `data` has no bytes. Record or choose it again.", "messages"
-            )
-    if not clips and any(_mentions_place(part.get("text")) for part in parts):
+    for part in parts:
+        _check_part(part)
+    has_clips = any("input_audio" in part or "audio_url" in part for part in parts)
+    if not has_clips and any(_mentions_place(part.get("text")) for part in parts):
         raise Refused(
             400,
             f"The text contains {SPEECH_TOKEN} and no clip came with it. "
             "Attach the clip as an input_audio part, or take the word out.",
             "messages",
         )
+
+
+def _check_part(part: dict[str, Any]) -> None:
+    for key in part:
+        if key == "uuid":
+            raise Refused(
+                400, "Leave `uuid` out of the message parts: clips are known by what they hold.", "messages"
+            )
+        if key not in PART_KEYS:
+            raise Refused(
+                400, f"This model takes audio and text only. Leave `{key[:60]}` out of the parts.", "messages"
+            )
+    audio = part.get("input_audio")
+    if isinstance(audio, dict) and not audio.get("data"):
+        raise Refused(
+            400, "The clip is empty: its `data` has no bytes. Record or choose it again.", "messages"
+        )
+    if "audio_url" in part:
+        url = part["audio_url"].get("url") if isinstance(part["audio_url"], dict) else part["audio_url"]
+        if not isinstance(url, str) or not url.startswith("data:"):
+            raise Refused(
+                400,
+                "Addresses are not fetched here. Send the clip itself as an input_audio part, in base64.",
+                "messages",
+            )
 
 
 def _parts(messages: Any) -> Iterator[dict[str, Any]]:
@@ -123,7 +161,7 @@ def _parts(messages: Any) -> Iterator[dict[str, Any]]:
         if isinstance(content, str):
             yield {"type": "text", "text": content}
         elif isinstance(content, list):
-            yield from (part for part in content if isinstance(part, dict))
+            yield from (part if isinstance(part, dict) else {"text": part} for part in content)
 
 
 def _mentions_place(text: Any) -> bool:

@@ -169,7 +169,10 @@ class AudioLLMForConditionalGeneration(
         mapper = self.hf_to_vllm_mapper
         if self.config.text_config.tie_word_embeddings:
             mapper = mapper | WeightsMapper(orig_to_new_prefix={"text_decoder.lm_head.": None})
-        return loader.load_weights(weights, mapper=mapper)
+        loaded = loader.load_weights(weights, mapper=mapper)
+        # Zero since they were made: a checkpoint without them means none, and vLLM need not miss them.
+        biases = (name for name, _ in self.speech_audio_adapter.named_parameters() if name.endswith(".bias"))
+        return loaded | {f"speech_audio_adapter.{name}" for name in biases}
 
     @classmethod
     def get_speech_to_text_config(

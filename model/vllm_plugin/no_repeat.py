@@ -145,10 +145,10 @@ def ban(logits: Tensor, tokens: Tensor, lengths: Tensor, size: int) -> None:
 def requested(params: SamplingParams, default: int) -> int:
     """The size a request asks for, or the model's own; 0 is none. Raises ValueError."""
     size = (params.extra_args or {}).get(ARGUMENT, default)
-    if isinstance(size, bool) or not isinstance(size, int | float) or size != int(size):
-        raise ValueError(f"{ARGUMENT} must be a whole number; 0 switches the guard off.")
-    if size != 0 and not 2 <= size <= LONGEST:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not (size == 0 or 2 <= size <= LONGEST):
         raise ValueError(f"{ARGUMENT} must be 0 (off) or from 2 to {LONGEST}.")
+    if size != int(size):
+        raise ValueError(f"{ARGUMENT} must be a whole number; 0 switches the guard off.")
     return int(size)
 
 

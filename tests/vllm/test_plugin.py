@@ -79,6 +79,27 @@ def test_lora_on_the_decoder_equals_merged_weights(checkpoint: Callable[..., Pat
 
 
 @pytest.mark.slow
+def test_an_adapter_without_biases_and_with_the_other_index(
+    checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = checkpoint("v1", v1_index=2)
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(folder / "model.safetensors")
+    kept = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not (name.startswith("speech_audio_adapter.") and name.endswith(".bias"))
+    }
+    assert len(kept) == len(tensors) - 3
+    save_file(kept, tmp_path / "model.safetensors")
+    reference = Reference(tmp_path)
+    one = Ask(reference.prompt(1), (sound(3, 3),))
+    with engine(tmp_path) as llm:
+        assert reference.difference(one, ask(llm, reference.processor, [one])[0]) <= TOLERANCE
+
+
+@pytest.mark.slow
 def test_a_quantised_decoder_is_served_with_its_encoder_left_whole(
     checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def alive(served: Served) -> Iterator[None]:
         ([part(wav(30, 16_000))] * 8 + [{"type": "text", "text": "a " * 640}], 400, "reads at most 2,048"),
         ("<SpeechHere> What is said?", 400, "no clip came with it"),
         ([{**part(wav(1)), "uuid": "another-visitor"}, QUERY], 400, "Leave `uuid` out"),
+        ([{"type": "audio_url", "audio_url": {"url": "http://127.0.0.1/a.wav"}}, QUERY], 400, "not fetched"),
         (
             [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, QUERY],
             400,
@@ -98,6 +99,32 @@ def test_a_raw_prompt_cannot_have_audio(served: Served) -> None:
     assert "/v1/chat/completions" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("body", ["\\u0075uid", "utf-16", "deep", "list", "broken"])
+def test_the_gate_reads_what_vllm_reads(served: Served, body: str) -> None:
+    content = [{"type": "input_audio", "input_audio": None, "uuid": "another-visitor"}, QUERY]
+    plain = json.dumps({"model": served.name, "messages": [{"role": "user", "content": content}]})
+    sent = {
+        "\\u0075uid": plain.replace("uuid", "\\u0075uid").encode(),
+        "utf-16": plain.encode("utf-16"),
+        "deep": b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "list": b"[1]",
+        "broken": b'{"model": "',
+    }[body]
+    headers = {"content-type": "application/json"}
+    answer = served.post("/v1/chat/completions", content=sent, headers=headers)
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/chat/completions/batch", "/invocations", "/v1/responses", "/v1/messages", "/v1/load_lora_adapter"],
+)
+def test_routes_that_are_not_understood_are_closed(served: Served, path: str) -> None:
+    answer = served.post(path, json={"model": served.name})
+    assert answer.status_code == 404
+    assert "/v1/chat/completions" in answer.json()["error"]["message"]
+
+
 def test_a_body_without_end_is_cut_off_while_it_comes(served: Served) -> None:
     sent = 0
 
@@ -116,10 +143,17 @@ def test_a_body_without_end_is_cut_off_while_it_comes(served: Served) -> None:
     assert sent < 200 << 20
 
 
-def test_a_size_of_ngram_that_makes_no_sense(served: Served) -> None:
-    answer = ask(served, [QUERY], vllm_xargs={"no_repeat_ngram_size": 1})
+@pytest.mark.parametrize(
+    ("size", "words"), [(1, "from 2 to 64"), (2.5, "whole number"), ("6", "from 2 to 64")]
+)
+def test_a_size_of_ngram_that_makes_no_sense(served: Served, size: Any, words: str) -> None:
+    answer = ask(served, [QUERY], vllm_xargs={"no_repeat_ngram_size": size})
     assert answer.status_code == 400
-    assert "0 (off) or from 2 to 64" in answer.json()["error"]["message"]
+    assert words in answer.json()["error"]["message"]
+    endless = json.dumps({"model": served.name, "messages": [{"role": "user", "content": "Hi"}]})[:-1]
+    endless += ', "vllm_xargs": {"no_repeat_ngram_size": 1e999}}'
+    headers = {"content-type": "application/json"}
+    assert served.post("/v1/chat/completions", content=endless, headers=headers).status_code == 400
 
 
 def test_words_cannot_become_control_tokens(served: Served) -> None:
