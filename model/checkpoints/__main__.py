@@ -5,23 +5,36 @@ python -m model.checkpoints build DIR --layout v1|v2|v3-asr|open [--decoder llam
 python -m model.checkpoints convert DIR
 python -m model.checkpoints download HUB_ID DIR
 
-`inspect` needs no torch; the others run in .venv-vllm.
+`inspect` needs no torch; the others run in .venv-vllm. Exit codes: 0 done, 1 the checkpoint cannot be served
+or fetched, 2 the command cannot be run as things are.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
+import tempfile
 from pathlib import Path
 
 from model.checkpoints.inspect import inspect
 from model.layouts import LAYOUTS
 
+MAKERS = ("torch", "transformers", "safetensors")  # what writing a checkpoint needs
+
+
+class CannotRunError(RuntimeError):
+    """A command cannot be run as things are; the message says why and what to do."""
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 1 when a checkpoint cannot be served."""
+    """Run one command; 1 when a checkpoint cannot be served or fetched, 2 when the command cannot be run."""
     options = _parser().parse_args(arguments)
-    run: int = options.run(options)
+    try:
+        run: int = options.run(options)
+    except CannotRunError as error:
+        print(error, file=sys.stderr)
+        return 2
     return run
 
 
@@ -31,33 +44,65 @@ def _inspect(options: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
+def _needs(*libraries: str) -> None:
+    """Raise CannotRunError where a library is not installed."""
+    if missing := [name for name in libraries if importlib.util.find_spec(name) is None]:
+        raise CannotRunError(
+            f"This needs {', '.join(missing)}: run it with .venv-vllm/bin/python; `make vllm` makes that."
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and try to write into it, before work is done for it. Raises CannotRunError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CannotRunError(
+            f"{folder} cannot be written to ({error.strerror}). Choose another folder."
+        ) from None
+
+
 def _build(options: argparse.Namespace) -> int:
+    _needs(*MAKERS)
     from model.checkpoints.build import build
 
-    build(
-        options.folder,
-        options.layout,
-        decoder=options.decoder,
-        preset=options.preset,
-        mel_bins=options.mel_bins,
-        adapter=options.adapter,
-        seed=options.seed,
-        dtype=options.dtype,
-        shards=options.shards,
-        v1_index=options.v1_index,
-        lm_head=options.lm_head,
-    )
+    _make_folder(options.folder)
+    try:
+        build(
+            options.folder,
+            options.layout,
+            decoder=options.decoder,
+            preset=options.preset,
+            mel_bins=options.mel_bins,
+            adapter=options.adapter,
+            seed=options.seed,
+            dtype=options.dtype,
+            shards=options.shards,
+            v1_index=options.v1_index,
+            lm_head=options.lm_head,
+        )
+    except ValueError as error:
+        raise CannotRunError(str(error)) from error
     return _inspect(options)
 
 
 def _convert(options: argparse.Namespace) -> int:
+    _needs(*MAKERS)
     from model.checkpoints.convert import convert
+    from model.embedded.weights import WeightsError
 
-    convert(options.folder, adapter=options.adapter, dtype=options.dtype, seed=options.seed)
+    _make_folder(options.folder)
+    try:
+        convert(options.folder, adapter=options.adapter, dtype=options.dtype, seed=options.seed)
+    except WeightsError as error:
+        raise CannotRunError(str(error)) from error
     return _inspect(options)
 
 
 def _download(options: argparse.Namespace) -> int:
+    _needs("huggingface_hub")
     from model.checkpoints.download import DownloadError, download, licence_of
 
     print(f"{options.hub_id} is under: {licence_of(options.hub_id)}.")
@@ -71,6 +116,13 @@ def _download(options: argparse.Namespace) -> int:
         return 1
     print(f"Downloaded at the revision {commit}; give it with --revision to get the same files again.")
     return _inspect(options)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     built.add_argument("--adapter", choices=["mlp", "gated"], help="for the layout 'open'")
     built.add_argument("--mel-bins", type=int, choices=[80, 128])
     built.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
-    built.add_argument("--shards", type=int, default=1)
+    built.add_argument("--shards", type=_positive, default=1)
     built.add_argument("--seed", type=int, default=0)
     built.add_argument("--v1-index", type=int, choices=[2, 3], default=3, help="of v1's last adapter layer")
     built.add_argument("--lm-head", action="store_true", help="write the tied output layer too")

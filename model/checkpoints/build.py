@@ -132,12 +132,17 @@ def build(
         v1_index: where the last layer of v1's adapter stands in the file, 2 or 3; both were published.
         lm_head: write the output layer although it is the token embedding.
 
-    Raises ValueError for a name that is not known.
+    Raises ValueError for a name that is not known, and for an adapter that the layout does not have.
     """
     _check("layout", layout_id, BY_ID)
     _check("decoder", decoder, DECODERS)
     _check("preset", preset, PRESETS)
     layout, sizes = BY_ID[layout_id], PRESETS[preset]
+    if layout.id != "open" and adapter not in (None, layout.adapter):
+        raise ValueError(
+            f"The layout '{layout.id}' has the {layout.adapter} adapter, as its release has. "
+            "Leave the adapter out, or build the layout 'open', which takes either."
+        )
     mel = mel_bins or layout.mel_bins or 80
     text = {**DECODERS[decoder], **sizes.decoder, **(decoder_size or {}), "model_type": decoder}
     if decoder == "gemma2":

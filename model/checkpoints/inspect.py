@@ -7,6 +7,7 @@ up to a size, so that a folder somebody downloaded can be looked at before anyth
 from __future__ import annotations
 
 import json
+import reprlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from model import layouts
 from model.checkpoints import safetensors_headers
 from model.checkpoints.safetensors_headers import HeaderError, Tensor
 from model.checkpoints.shapes import Sizes
-from model.checkpoints.weight_problems import LAST_LAYERS, and_more, quantisation, weight_problems
+from model.checkpoints.weight_problems import LAST_LAYERS, and_more, is_number, quantisation, weight_problems
 from model.layouts import SPEECH_TOKEN, AdapterKind, Layout
 
 CONFIG = "config.json"
@@ -97,7 +98,7 @@ class Report:
 
 def inspect(folder: Path) -> Report:
     """Look at a checkpoint folder. Never raises for what is in it: everything wrong becomes a sentence."""
-    if not folder.is_dir():
+    if not _is_folder(folder):
         return Report(folder, problems=[f"{folder} is not a folder. Check the path of the checkpoint."])
     problems: list[str] = []
     config = _json(folder, CONFIG, problems)
@@ -136,6 +137,20 @@ def inspect(folder: Path) -> Report:
     )
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long, or a folder above it that may not be read
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def adapter_of(names: set[str]) -> AdapterKind | None:
     """The adapter that tensor names show, whatever the configuration calls the model."""
     at = "speech_audio_adapter"
@@ -146,7 +161,7 @@ def adapter_of(names: set[str]) -> AdapterKind | None:
 
 def _json(folder: Path, name: str, problems: list[str]) -> dict[str, Any] | None:
     path = folder / name
-    if not path.is_file():
+    if not _is_file(path):
         problems.append(f"{name} is missing; download it again, from the same release as the weights.")
         return None
     try:
@@ -163,7 +178,7 @@ def _json(folder: Path, name: str, problems: list[str]) -> dict[str, Any] | None
 
 def _tensors(folder: Path, problems: list[str]) -> dict[str, Tensor]:
     """Every tensor of the weight files by name, as far as they can be read."""
-    index = _json(folder, INDEX, problems) if (folder / INDEX).is_file() else None
+    index = _json(folder, INDEX, problems) if _is_file(folder / INDEX) else None
     if index is None:
         return _headers(folder, _single(folder, problems), problems)
     listed = index.get("weight_map")
@@ -175,7 +190,7 @@ def _tensors(folder: Path, problems: list[str]) -> dict[str, Tensor]:
         problems.append(f"{INDEX} names files outside the folder ({outside[0]}); do not use this checkpoint.")
         return {}
     found = _headers(folder, shards, problems)
-    whole = {shard for shard in shards if (folder / shard).is_file()}
+    whole = {shard for shard in shards if _is_file(folder / shard)}
     unheld = [name for name, shard in listed.items() if shard in whole and name not in found]
     if unheld and not problems:
         problems.append(
@@ -186,7 +201,7 @@ def _tensors(folder: Path, problems: list[str]) -> dict[str, Tensor]:
 
 
 def _single(folder: Path, problems: list[str]) -> list[str]:
-    if (folder / SINGLE).is_file():
+    if _is_file(folder / SINGLE):
         return [SINGLE]
     if any(folder.glob("*.safetensors")):
         problems.append(f"{INDEX} is missing, which lists the weight files; download it again.")
@@ -203,7 +218,7 @@ def _single(folder: Path, problems: list[str]) -> list[str]:
 def _headers(folder: Path, shards: list[str], problems: list[str]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for shard in shards:
-        if not (folder / shard).is_file():
+        if not _is_file(folder / shard):
             problems.append(f"{shard} is missing; download it again.")
             continue
         try:
@@ -216,9 +231,9 @@ def _headers(folder: Path, shards: list[str], problems: list[str]) -> dict[str, 
 
 
 def _layout(config: dict[str, Any], kind: AdapterKind | None, problems: list[str]) -> Layout | None:
-    model_type = str(config.get("model_type") or "")
-    named = config.get("architectures")
-    architectures = tuple(map(str, named)) if isinstance(named, list) else ()
+    said, named = config.get("model_type"), config.get("architectures")
+    model_type = said if isinstance(said, str) else ""
+    architectures = tuple(name for name in named if isinstance(name, str)) if isinstance(named, list) else ()
     found = layouts.find(model_type, architectures, kind)
     if found is None:
         known = ", ".join(layout.model_type for layout in layouts.LAYOUTS)
@@ -239,10 +254,11 @@ def _preprocessor_problems(folder: Path, sizes: Sizes) -> list[str]:
     found = _json(folder, PREPROCESSOR, problems)
     if found is None:
         return problems
-    mel, wanted = found.get("feature_size", 80), sizes.encoder["num_mel_bins"]
+    mel, wanted = found.get("feature_size"), sizes.encoder["num_mel_bins"]
+    mel = 80 if mel is None else mel
     if mel != wanted:
         problems.append(
-            f"{PREPROCESSOR} makes {mel} mel bins and the encoder reads {wanted}. "
+            f"{PREPROCESSOR} makes {reprlib.repr(mel)} mel bins and the encoder reads {wanted}. "
             f"Take the {PREPROCESSOR} of the same release."
         )
     return problems
@@ -257,7 +273,7 @@ def _tokenizer_problems(folder: Path, sizes: Sizes) -> list[str]:
             f"speech_token_index is {index:,} in config.json, outside the vocabulary of {vocabulary:,} "
             "tokens. Take config.json and weights from the same release."
         )
-    source = next((n for n in ("tokenizer.json", "tokenizer_config.json") if (folder / n).is_file()), None)
+    source = next((n for n in ("tokenizer.json", "tokenizer_config.json") if _is_file(folder / n)), None)
     if source is None:
         return [*problems, "tokenizer.json is missing; download the tokenizer's files of the release."]
     found = _json(folder, source, problems)
@@ -279,12 +295,13 @@ def _tokenizer_problems(folder: Path, sizes: Sizes) -> list[str]:
 
 def _token_id(tokenizer: dict[str, Any], text: str) -> int | None:
     """The id of a token in tokenizer.json or tokenizer_config.json."""
-    for entry in tokenizer.get("added_tokens") or ():
+    added = tokenizer.get("added_tokens")
+    for entry in added if isinstance(added, list) else ():
         if isinstance(entry, dict) and entry.get("content") == text and isinstance(entry.get("id"), int):
             return int(entry["id"])
     decoder = tokenizer.get("added_tokens_decoder")
     for number, entry in decoder.items() if isinstance(decoder, dict) else ():
-        if isinstance(entry, dict) and entry.get("content") == text and number.isdecimal():
+        if isinstance(entry, dict) and entry.get("content") == text and is_number(number):
             return int(number)
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None

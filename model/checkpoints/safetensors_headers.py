@@ -77,7 +77,9 @@ def read(path: Path) -> dict[str, Tensor]:
 def _tensor(name: str, entry: dict[str, Any]) -> Tensor:
     begin, end = entry["data_offsets"]
     dtype, width = DTYPES[entry["dtype"]]
-    shape = tuple(int(side) for side in entry["shape"])
-    if begin < 0 or end - begin != math.prod(shape) * width:
+    shape = tuple(entry["shape"])
+    if not all(isinstance(number, int) and number >= 0 for number in (begin, end, *shape)):
+        raise ValueError(f"{name} has a size that is not a whole number")
+    if end - begin != math.prod(shape) * width:
         raise ValueError(f"{name} does not fit its bytes")
     return Tensor(dtype, shape, end - begin)

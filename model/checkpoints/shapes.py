@@ -6,6 +6,7 @@ to say what is wrong with a folder without importing torch.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,13 +75,14 @@ class Sizes:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.problems: list[str] = []
-        said = str(_section(config, "text_config").get("model_type") or "")
+        named = _section(config, "text_config").get("model_type")
+        said = named if isinstance(named, str) else ""
         # Releases may call it by a name of their own; every one is built on Gemma 2.
         self.decoder = "gemma2" if not said or said.startswith("meralion") else said
         defaults = DECODER_DEFAULTS.get(self.decoder, {})
         self.encoder = self._numbers(config, "speech_config", WHISPER_DEFAULTS)
         self.text = self._numbers(config, "text_config", defaults)
-        top = {name: config.get(name, default) for name, default in TOP_DEFAULTS.items()}
+        top = TOP_DEFAULTS | {name: config[name] for name in TOP_DEFAULTS if config.get(name) is not None}
         self.stack = self._whole("speech_mlp_scale_factor", top["speech_mlp_scale_factor"]) or STACK
         self.speech_token_index = self._whole("speech_token_index", top["speech_token_index"], least=0)
         if WINDOW_STATES % self.stack:
@@ -103,18 +105,23 @@ class Sizes:
         return bool(self.text.get("tie_word_embeddings", True))
 
     def _numbers(self, config: dict[str, Any], section: str, defaults: dict[str, Any]) -> dict[str, Any]:
+        """A section with its defaults; a size that is null counts as one that is not there."""
         values = {**defaults, **_section(config, section)}
         for name, default in WHISPER_DEFAULTS.items() if section == "speech_config" else SIZE_NAMES:
-            if name in values and values[name] is not None:
+            if values.get(name) is not None:
                 values[name] = self._whole(f"{section}.{name}", values[name]) or default
+            elif defaults.get(name) is not None:
+                values[name] = defaults[name]
+            else:
+                values.pop(name, None)
         return values
 
     def _whole(self, name: str, value: Any, least: int = 1) -> int | None:
         most = MOST_LAYERS if name.endswith("_layers") else LARGEST_SIZE
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             self.problems.append(
-                f"{name} is {value!r} in config.json; a whole number from {least} to {most:,} belongs there. "
-                "Correct it."
+                f"{name} is {reprlib.repr(value)} in config.json; a whole number from {least} to {most:,} "
+                "belongs there. Correct it."
             )
             return None
         return value

@@ -9,6 +9,7 @@ from model.checkpoints.safetensors_headers import Tensor
 from model.checkpoints.shapes import Shapes, Sizes
 from model.layouts import AdapterKind, Layout
 
+MOST_DIGITS = 9
 LAST_LAYERS = (3, 2)  # where v1's last layer stands, with and without the dropout before it
 
 
@@ -97,7 +98,12 @@ def _layers(sizes: Sizes) -> int | None:
 
 def _count_layers(tensors: dict[str, Tensor], prefix: str) -> int:
     numbers = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
-    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+    return max((int(number) + 1 for number in numbers if is_number(number)), default=0)
+
+
+def is_number(text: str) -> bool:
+    """Whether a part of a name is a number, and not of thousands of digits, which Python does not read."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _unknown_adapter(tensors: dict[str, Tensor]) -> str:
@@ -121,4 +127,7 @@ def and_more(count: int) -> str:
 def quantisation(config: dict[str, Any]) -> str:
     """How the weights are quantised, such as "compressed-tensors"; empty where they are not."""
     said = config.get("quantization_config")
-    return str(said.get("quant_method") or "unknown") if isinstance(said, dict) else ""
+    if not isinstance(said, dict):
+        return ""
+    method = said.get("quant_method")
+    return method if isinstance(method, str) and method else "unknown"

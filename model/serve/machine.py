@@ -11,9 +11,9 @@ from pathlib import Path
 MIB = 1 << 20
 GIB = 1 << 30
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm
-_CGROUPS = (  # limit and use, of version 2 and 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+_CGROUPS = (  # folder, limit, use, and what of it are files that the kernel drops first; of version 2 and 1
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
@@ -69,10 +69,21 @@ def _free_memory() -> int:
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit, used in _CGROUPS:
+    for folder, limit, used, droppable in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):  # "max": no limit
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            free = min(free, _left(Path(folder), limit, used, droppable))
     return max(free, 0)
+
+
+def _left(cgroup: Path, limit: str, used: str, droppable: str) -> int:
+    """Bytes left to a cgroup; what it has read, such as weights, counts as used until it is dropped."""
+    left = int((cgroup / limit).read_text()) - int((cgroup / used).read_text())
+    with contextlib.suppress(OSError, ValueError):
+        for line in (cgroup / "memory.stat").read_text().splitlines():
+            name, _, size = line.partition(" ")
+            if name == droppable:
+                return left + int(size)
+    return left
 
 
 def _gpus() -> tuple[Gpu, ...]:

@@ -29,8 +29,8 @@ class Target:
 
 def find(model: str, fetch: bool) -> Target:
     """Find what to serve. Raises Refused."""
-    if (folder := Path(model).expanduser()).is_dir():
-        return Target(folder.resolve().name, folder.resolve())
+    if folder := _folder(model):
+        return Target(folder.name, folder)
     rows = _rows()
     if model in rows:
         return _from_row(model, rows[model], fetch)
@@ -43,6 +43,19 @@ def find(model: str, fetch: bool) -> Target:
         + (f"Did you mean {near[0]}? " if near else "")
         + f"The registry has {', '.join(rows) or 'none'}; published are {', '.join(published)}."
     )
+
+
+def _folder(path: str) -> Path | None:
+    """The whole path of a folder, None where there is none. Raises Refused for a home that nobody has."""
+    try:
+        folder = Path(path).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except RuntimeError:
+        raise Refused(
+            f"{path} begins with the home of a user that this machine does not have. Give the whole path."
+        ) from None
+    except OSError:  # such as a name that is too long for a file
+        return None
 
 
 def _rows() -> dict[str, Any]:
@@ -73,8 +86,8 @@ def _from_row(name: str, row: dict[str, Any], fetch: bool) -> Target:
     if not source:
         raise Refused(f"The row of {name} has no `hub_id`. Give it a hub id, or the path of a folder.")
     wire = str(row.get("upstream_model") or name)
-    if (folder := Path(source).expanduser()).is_dir():
-        return Target(wire, folder.resolve())
+    if folder := _folder(source):
+        return Target(wire, folder)
     licence = str(row.get("licence") or licence_of(source))
     return Target(wire, _from_hub(source, row.get("revision") or None, licence, fetch))
 
@@ -83,7 +96,7 @@ def _from_hub(hub_id: str, revision: str | None, licence: str, fetch: bool) -> P
     """The folder of a checkpoint: in the hub's cache here, or in ours, fetched if asked."""
     if cached := _in_hub_cache(hub_id, revision):
         return cached
-    folder = _downloads() / hub_id.replace("/", "--")
+    folder = _downloads() / _folder_name(hub_id, revision)
     if folder.is_dir() and not inspect(folder).problems:
         return folder
     if not fetch:
@@ -99,13 +112,20 @@ def _from_hub(hub_id: str, revision: str | None, licence: str, fetch: bool) -> P
     return folder
 
 
+def _folder_name(hub_id: str, revision: str | None) -> str:
+    """A folder for each revision that is asked for, so that none is served in the place of another."""
+    return (f"{hub_id}@{revision}" if revision else hub_id).replace("/", "--")
+
+
 def _in_hub_cache(hub_id: str, revision: str | None) -> Path | None:
+    """The folder in the hub's cache, if it is whole: others fetch parts of a checkpoint into it."""
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+        cached = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
     except (ImportError, OSError, ValueError):  # not installed, not there, no such name
         return None
+    return None if inspect(cached).problems else cached
 
 
 def _downloads() -> Path:

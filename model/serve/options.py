@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PLACES = 16  # requests answered side by side, as in the paper's Table 1
+# vLLM's flags that move where it listens, while its health is asked for at the address given here.
+_MOVING = ("--host", "--port", "--uds", "--root-path", "--ssl-")
+_SHORTEST = len("--ho")  # vLLM takes the beginnings of flags too
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,21 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Split here: argparse would give what follows -- to the first positional argument that takes several.
     end = given.index("--") if "--" in given else len(given)
-    return Options(**vars(parser.parse_args(given[:end])), further=tuple(given[end + 1 :]))
+    further = tuple(given[end + 1 :])
+    if moving := next(filter(_moves, further), None):
+        parser.error(
+            f"{moving} cannot follow --, for it changes where vLLM listens. Give --host and --port "
+            "before the --, and leave TLS, sockets and paths to a proxy in front of it."
+        )
+    return Options(**vars(parser.parse_args(given[:end])), further=further)
+
+
+def _moves(word: str) -> bool:
+    """Whether a flag for vLLM changes where it listens."""
+    name = word.split("=")[0].replace("_", "-")
+    if name.startswith("--ssl-"):
+        return True
+    return len(name) >= _SHORTEST and any(flag.startswith(name) for flag in _MOVING)
 
 
 def _port(text: str) -> int:

@@ -51,6 +51,12 @@ class Model:
         if report.problems or report.layout is None:
             raise Refused(f"{report.folder} cannot be served.\n" + "\n".join(report.problems))
         sizes = Sizes(json.loads((report.folder / CONFIG).read_text("utf-8")))
+        if unsaid := _unsaid(sizes):
+            raise Refused(
+                f"{report.folder} cannot be served: text_config in its {CONFIG} lacks {', '.join(unsaid)}, "
+                f"and without that its memory cannot be planned. The decoder is '{sizes.decoder}'; write its "
+                "sizes under these names too, as Llama's configuration does."
+            )
         embeddings = int(sizes.text.get("vocab_size") or 0) * int(sizes.text.get("hidden_size") or 0)
         return cls(
             name,
@@ -64,6 +70,15 @@ class Model:
             WINDOW_STATES // sizes.stack,
             bool(report.quantised),
         )
+
+
+def _unsaid(sizes: Sizes) -> list[str]:
+    """Keys of text_config that planning needs and that are not there."""
+    needed = ["num_hidden_layers", "num_attention_heads", "max_position_embeddings"]
+    needed += [] if sizes.text.get("head_dim") else ["hidden_size"]
+    unsaid = [name for name in needed if not sizes.text.get(name)]
+    _, _, width = sizes.heads
+    return unsaid if unsaid or width else ["head_dim"]  # a width of less than 1 for each head
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from model.checkpoints import __main__ as command_line
 from model.checkpoints.inspect import MOST_PROBLEMS, CheckpointError, inspect
+from model.checkpoints.shapes import DECODER_DEFAULTS, WHISPER_DEFAULTS
 from tests.speech import ROOT
 
 D, FFN, MEL, HIDDEN, VOCABULARY, INNER = 8, 16, 128, 12, 40, 20
@@ -394,6 +396,70 @@ def test_everything_wrong_has_its_sentence(
     assert "cannot be served" in inspect(good.folder).summary()
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "speech_config.max_source_positions",
+        "text_config.max_position_embeddings",
+        "speech_mlp_scale_factor",
+        "speech_adapter",
+    ],
+)
+def test_null_counts_as_absent(good: Checkpoint, key: str) -> None:
+    rewritten(key, None)(good)
+    assert good.problems == [] and inspect(good.folder).max_positions == 8_192
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"{section}.{name}"
+        for section, names in (
+            ("speech_config", WHISPER_DEFAULTS),
+            ("text_config", DECODER_DEFAULTS["llama"]),
+        )
+        for name in names
+    ]
+    + ["model_type", "architectures", "speech_config", "text_config", "speech_token_index"],
+)
+@pytest.mark.parametrize("decoder", ["gemma2", "llama", "gpt2"])
+@pytest.mark.parametrize("value", [None, math.inf, math.nan, 10**400, -1, 0, "1", [5], {"a": []}, True])
+def test_it_never_raises_for_a_configuration(good: Checkpoint, key: str, decoder: str, value: object) -> None:
+    good.config["text_config"]["model_type"] = decoder
+    rewritten(key, value)(good)
+    assert inspect(good.folder).summary()
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", math.inf, [5, None], {"x": 5}])
+@pytest.mark.parametrize("key", ["added_tokens", "added_tokens_decoder", "model"])
+def test_it_never_raises_for_a_tokenizer(good: Checkpoint, key: str, value: object) -> None:
+    good.tokenizer[key] = value
+    good.write()
+    assert inspect(good.folder).summary()
+    good.tokenizer["added_tokens_decoder"] = {"9" * 5_000: {"content": "<SpeechHere>"}}
+    good.write()
+    assert inspect(good.folder).summary()
+
+
+@pytest.mark.parametrize("size", ["Infinity", "1e999", "NaN", "-1", "1.5", "null", "[]", "9" * 4_000])
+@pytest.mark.parametrize(
+    "entry", ['"shape":[SIZE],"data_offsets":[0,4]', '"shape":[1],"data_offsets":[0,SIZE]']
+)
+def test_it_never_raises_for_a_header(good: Checkpoint, entry: str, size: str) -> None:
+    raw = f'{{"a":{{"dtype":"F32",{entry.replace("SIZE", size)}}}}}'.encode()
+    (good.folder / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(4))
+    assert good.problems == ["The header of model.safetensors cannot be read; download it again."]
+
+
+def test_it_never_raises_for_names(good: Checkpoint) -> None:
+    good.tensors[f"speech_encoder.layers.{'9' * 5_000}.fc1.bias"] = ("F32", (1,))
+    good.write()
+    assert inspect(good.folder).summary()
+    (good.folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "x" * 300}}))
+    assert any("is missing" in problem for problem in good.problems)
+    assert inspect(good.folder / ("x" * 300)).problems
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     report = inspect(tmp_path / "nowhere")
     assert len(report.problems) == 1 and "is not a folder" in report.problems[0]
@@ -416,3 +482,20 @@ def test_the_command_says_it_and_needs_no_torch(good: Checkpoint) -> None:
     (good.folder / "tokenizer.json").unlink()
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert answer.returncode == 1 and "problem: tokenizer.json is missing" in answer.stdout
+
+
+@pytest.mark.parametrize("command", ["build DIR", "convert DIR", "download MERaLiON/MERaLiON-2-3B DIR"])
+def test_a_command_that_lacks_its_libraries_says_where_they_are(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line.importlib.util, "find_spec", lambda name: None)
+    assert command_line.main(command.replace("DIR", str(tmp_path / "a")).split()) == 2
+    assert "run it with .venv-vllm/bin/python; `make vllm`" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("shards", ["0", "-1", "x"])
+def test_shards_are_counted_from_one(shards: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as left:
+        command_line.main(["build", str(tmp_path), "--shards", shards])
+    assert left.value.code == 2

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from model.serve import machine as machines
 from model.serve.machine import GIB, Machine, gpus_in
 from model.serve.options import Options
 from model.serve.plan import Device, Model, Plan, plan
@@ -147,3 +149,21 @@ def test_the_cards_that_may_be_used_are_read_from_nvidia_smi() -> None:
     assert [gpu.capability for gpu in gpus_in(table, "1")] == [8.9]
     assert [gpu.capability for gpu in gpus_in(table, "GPU-bb,0")] == [8.9, 9.0]
     assert gpus_in(table, "") == ()
+
+
+def test_files_that_were_read_do_not_count_as_memory_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, content in (
+        ("memory.max", "3000000\n"),
+        ("memory.current", "2500000\n"),
+        ("memory.stat", "anon 900000\ninactive_file 1500000\nactive_file 100000\n"),
+    ):
+        (tmp_path / name).write_text(content)
+    cgroup = (str(tmp_path), "memory.max", "memory.current", "inactive_file")
+    monkeypatch.setattr(machines, "_CGROUPS", (cgroup,))
+    assert machines.look().memory == 2_000_000
+    (tmp_path / "memory.stat").unlink()
+    assert machines.look().memory == 500_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machines.look().memory > 2_000_000

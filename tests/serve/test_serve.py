@@ -8,16 +8,18 @@ import shlex
 import socket
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from model.checkpoints.inspect import Report, inspect
-from model.serve import command
+from model.serve import command, models
 from model.serve.machine import GIB
 from model.serve.options import Options, read
 from model.serve.plan import Device, Model, plan
+from model.serve.refused import Refused
 from tests.model.test_inspect import Checkpoint
 from tests.serve.machines import H100, SMALL, with_gpus
 from tests.speech import CASCADE, ROOT
@@ -95,7 +97,17 @@ def test_what_follows_the_dashes_comes_last_and_so_wins(checkpoint: Checkpoint) 
     assert (
         flags(inspect(checkpoint.folder), "cpu", "--", "--seed", "7", "--dtype", "half")["--dtype"] == "half"
     )
-    assert read(["m", "--port", "0", "--", "--port", "1"]) == Options("m", port=0, further=("--port", "1"))
+    assert read(["m", "--port", "0", "--", "--seed", "1"]) == Options("m", port=0, further=("--seed", "1"))
+
+
+@pytest.mark.parametrize(
+    "word", ["--port", "--port=1", "--hos", "--uds", "--root_path", "--ssl-keyfile", "--ssl_certfile=x"]
+)
+def test_where_it_listens_is_not_moved_by_vllms_flags(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        read(["m", "--", word, "1"])
+    assert left.value.code == 2
+    assert f"{word} cannot follow --" in capsys.readouterr().err
 
 
 def test_the_environment_bounds_sound_and_asks_nobody(checkpoint: Checkpoint) -> None:
@@ -191,6 +203,45 @@ def test_a_published_model_is_not_fetched_without_a_word(tmp_path: Path) -> None
     assert "MERaLiON Public Licence v3" in said
     said = refused("MERaLiON/MERaLiON-2-3B", "--download", **home)  # HF_HUB_OFFLINE is set
     assert "HF_HUB_OFFLINE" in said
+
+
+def test_each_revision_has_its_own_folder(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    downloads = tmp_path / "meralion-demo" / "checkpoints"
+    downloads.mkdir(parents=True)
+    checkpoint.folder.rename(downloads / "somebody--a-model")
+    file = tmp_path / "models.toml"
+    row = '[it]\nengine = "vllm"\nhub_id = "somebody/a-model"\n'
+    home = {"MERALION_MODELS": str(file), "XDG_CACHE_HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    file.write_text(row + 'revision = "refs/pr/1"\n')
+    assert "somebody/a-model is not on this machine" in refused("it", **home)
+    (downloads / "somebody--a-model").rename(downloads / "somebody--a-model@refs--pr--1")
+    assert "is not on this machine" not in run("it", "--dry-run", **home).stderr
+    file.write_text(row)
+    assert "somebody/a-model is not on this machine" in refused("it", **home)
+
+
+def test_a_part_of_a_checkpoint_in_the_hubs_cache_does_not_count(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = types.ModuleType("huggingface_hub")
+    hub.snapshot_download = lambda *_, **__: str(checkpoint.folder)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert models.find("MERaLiON/MERaLiON-2-3B", fetch=False).folder == checkpoint.folder
+    lose_a_shard(checkpoint)
+    with pytest.raises(Refused, match="is not on this machine"):
+        models.find("MERaLiON/MERaLiON-2-3B", fetch=False)
+
+
+def test_a_home_that_nobody_has() -> None:
+    assert "begins with the home of a user" in refused("~nobody-of-this-name/x")
+
+
+def test_a_decoder_that_names_its_sizes_otherwise_is_refused(checkpoint: Checkpoint) -> None:
+    names = {"model_type": "gpt2", "n_layer": 2, "n_head": 4, "n_embd": 12, "n_positions": 1_024}
+    checkpoint.config["text_config"] = {**names, "vocab_size": 40}
+    checkpoint.write()
+    said = refused(str(checkpoint.folder), "--dry-run")
+    assert "lacks num_hidden_layers, num_attention_heads, max_position_embeddings, hidden_size" in said
 
 
 def test_an_embedded_row_is_the_embedded_engine() -> None:

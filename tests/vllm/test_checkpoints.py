@@ -96,11 +96,25 @@ def test_the_files_are_the_published_ones(checkpoint: Make) -> None:
         ({"preset": "huge"}, "There is no preset 'huge'"),
         ({"decoder_size": {"vocab_size": 100}}, "has no room for"),
         ({"shards": 10_000}, "cannot be cut into 10000 files"),
+        ({"layout_id": "v2", "adapter": "mlp"}, "The layout 'v2' has the gated adapter"),
+        ({"layout_id": "v1", "adapter": "gated"}, "The layout 'v1' has the mlp adapter"),
     ],
 )
 def test_what_cannot_be_built_is_said(tmp_path: Path, options: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         build(tmp_path, **options)  # type: ignore[arg-type]
+
+
+def test_the_command_says_what_cannot_be_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for arguments, sentence in (
+        (["build", str(tmp_path / "a"), "--layout", "v3-asr", "--adapter", "mlp"], "has the gated adapter"),
+        (["build", str(tmp_path / "a"), "--shards", "10000"], "cannot be cut into 10000 files"),
+        (["build", str(tmp_path / "file" / "a")], "cannot be written to (Not a directory)"),
+        (["convert", str(tmp_path / "file")], "cannot be written to (File exists)"),
+    ):
+        assert main(arguments) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_a_download_names_the_licence_and_waits_for_a_yes(tmp_path: Path) -> None:
