@@ -55,7 +55,8 @@ def main() -> None:
     )
     note = (
         f"{SIZE}-grams. In vLLM: 110 M parameters, fp32, {PLACES} at once, {PROMPT} tokens of prompt, "
-        f"{TOKENS} of answer; a batch divided by its steps, medians, prefill included in all alike."
+        f"{TOKENS} of answer; a batch divided by its steps, medians, prefill included in all alike. "
+        "Engines differ by several percent from start to start, more than the guard takes."
     )
     head = ("what", "time a step", "share")
     if options.write:
