@@ -24,18 +24,26 @@ class Pair(NamedTuple):
     reference: Reference
 
 
-@pytest.fixture(scope="module", params=["v1", "v2", "llama", "v2-no-caches", "v2-two-ranks"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "v1",
+        "v2",
+        "llama",
+        *(f"{layout}-{way}" for way in ("no-caches", "two-ranks") for layout in ("v1", "v2")),
+    ],
+)
 def pair(request: pytest.FixtureRequest, checkpoint: Callable[..., Path]) -> Iterator[Pair]:
-    """Each layout in vLLM beside transformers; the last two with caches off, and over two ranks."""
+    """Each layout in vLLM beside transformers; the last with caches off, and over two ranks."""
     if request.param == "llama":
         folder = checkpoint("open", decoder="llama")
     else:
         folder = checkpoint(request.param.partition("-")[0])
     options: dict[str, object] = {}
     environment = pytest.MonkeyPatch()
-    if request.param == "v2-no-caches":
+    if request.param.endswith("no-caches"):
         options = {"enable_prefix_caching": False, "mm_processor_cache_gb": 0}
-    if request.param == "v2-two-ranks":
+    if request.param.endswith("two-ranks"):
         options = {"tensor_parallel_size": 2, "distributed_executor_backend": "mp"}
         cores = sorted(os.sched_getaffinity(0))
         environment.setenv("VLLM_CPU_OMP_THREADS_BIND", f"{cores[0]}|{cores[-1]}")
