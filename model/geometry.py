@@ -13,7 +13,6 @@ STACK = 15  # states to one audio token in the published models: 300 ms
 WINDOW_TOKENS = WINDOW_STATES // STACK  # 100 audio tokens
 
 MAX_SECONDS = 300  # s in one clip of a prompt
-MAX_WINDOWS = MAX_SECONDS // WINDOW_SECONDS  # 10
 MIN_SAMPLES = SAMPLE_RATE // 10  # 0.1 s: less holds no word, and normalising it would amplify noise
 MAX_CLIPS = 8  # in one prompt
 
