@@ -5,10 +5,13 @@ When it listens it prints one JSON line on stdout: {"event": "ready", "host": "1
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import errno
+import gc
 import json
+import math
 import os
 import socket
 import sys
@@ -16,21 +19,27 @@ import threading
 from collections.abc import Sequence
 
 import uvicorn
+from uvicorn.protocols.http import httptools_impl
 
 from backend import logs, settings
 from backend.api import create_app
+from backend.controller import Controller
 from backend.engines import EMBEDDED
 from backend.errors import StartError
+from backend.protocol import Protocol
 from backend.settings import Settings
 
-_M_MMAP_THRESHOLD = -3  # from malloc.h
-_GRACE_S = 2.0  # for answers under way when we are asked to stop
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+_BODY_PIECE = 256 * 2**10  # bytes of a body that wait for us; uvicorn's 64 KiB makes a clip many small steps
+_LAST_WORDS_S = 1.0  # for streams to say that the server is stopping
+_GRACE_S = 2.0  # after the end of whoever started us
 
 
 def main(engine_command: Sequence[str] = EMBEDDED) -> int:
     """Serve until told to stop; return the exit code."""
     logs.configure()
     _give_memory_back()
+    httptools_impl.HIGH_WATER_LIMIT = _BODY_PIECE  # type: ignore[attr-defined]
     try:
         chosen = settings.load()
         app = create_app(chosen, engine_command)
@@ -43,11 +52,14 @@ def main(engine_command: Sequence[str] = EMBEDDED) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # identity.py reads them, from proxies that are trusted
+        ws="none",
+        http=Protocol,
         lifespan="on",
-        h11_max_incomplete_event_size=64 * 2**10,
-        timeout_graceful_shutdown=int(_GRACE_S),
+        timeout_graceful_shutdown=math.ceil(chosen.shutdown_grace_s + _LAST_WORDS_S),
     )
-    server = _Server(config)
+    server = _Server(config, app.state.controller)
+    _collect_seldom()
     if os.environ.get("MERALION_EXIT_WITH_PARENT") == "1":
         threading.Thread(target=_leave_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
@@ -55,7 +67,20 @@ def main(engine_command: Sequence[str] = EMBEDDED) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Says when it listens, and tells those who are still being answered that it stops."""
+
+    def __init__(self, config: uvicorn.Config, house: Controller) -> None:
+        super().__init__(config)
+        self._house = house
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        telling = asyncio.create_task(self._tell())
+        await super().shutdown(sockets)
+        telling.cancel()
+
+    async def _tell(self) -> None:
+        await asyncio.sleep(self._house.settings.shutdown_grace_s)
+        await self._house.flights.close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -65,9 +90,21 @@ class _Server(uvicorn.Server):
 
 
 def _give_memory_back() -> None:
-    """Let glibc return a freed upload to the system at once; by itself it would keep tens of megabytes."""
+    """Let glibc return a freed upload to the system at once; by itself it would keep tens of megabytes.
+
+    Up to 8 MiB come from what it keeps: to map the room for a clip anew at each step takes milliseconds.
+    """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(_M_MMAP_THRESHOLD, 8 * 2**20)
+        glibc.mallopt(_M_TRIM_THRESHOLD, 16 * 2**20)
+
+
+def _collect_seldom() -> None:
+    """Look for cycles among what is new, and not so often: modules and models stay as long as we do."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _listen(chosen: Settings) -> socket.socket:

@@ -1,25 +1,40 @@
-"""What an answer is made of, in order: what was heard, words, then an end."""
+"""What an answer is made of, in order: a place in the queue, what was heard, words, then an end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A place in the queue, from 1, of so many who wait; told while waiting, and never kept."""
+
+    position: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of a reply that is passed through as it is; bytes follow."""
+
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """A piece of the transcript that a cascade answers from."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Token:
     """A piece of the answer."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What an answer cost, in tokens."""
 
@@ -35,7 +50,7 @@ class Usage:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """The end. `engine_timing` holds the engine's own figures by name, in ms but for `audio_s`."""
 

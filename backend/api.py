@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from backend import middleware
 from backend.controller import Controller
 from backend.engines import EMBEDDED
 from backend.errors import ControllerError
-from backend.routes import audio, chat, files, models
+from backend.routes import audio, chat, files, models, status
 from backend.routes.parts import ClientGone
 from backend.settings import Settings
 from model.audio import AudioError
@@ -32,11 +33,15 @@ def create_app(settings: Settings, engine_command: Sequence[str] = EMBEDDED) -> 
         title="MERaLiON demo controller", lifespan=lifespan, openapi_url=None, redirect_slashes=False
     )
     app.state.controller = controller
-    for router in (models.router, files.router, chat.router, audio.router):
+    app.router.routes.append(chat.ROUTE)  # the first that is looked at
+    for router in (models.router, files.router, audio.router, status.router):
         app.include_router(router)
     app.add_exception_handler(ControllerError, middleware.on_controller_error)
     app.add_exception_handler(AudioError, middleware.on_audio_error)
     app.add_exception_handler(HTTPException, middleware.on_http_error)
     app.add_exception_handler(ClientGone, middleware.on_client_gone)
-    app.add_middleware(middleware.RequestLog)
+    app.add_exception_handler(ClientDisconnect, middleware.on_client_gone)
+    middleware.install(
+        app, settings, controller.callers, controller.limits, controller.metrics, controller.tracer
+    )
     return app

@@ -1,115 +1,242 @@
-"""Which instance answers: the least busy of those that are up."""
+"""The instances of one model, and the way into them: a place at once, or a fair queue with an end."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Literal
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
-from backend.errors import Unavailable
+from backend.admission import FairQueue, Pace
+from backend.announcer import Announcer, Waiting
+from backend.answer import Queued
+from backend.errors import Busy, Unavailable
+from backend.instance import Instance, Place, State
+from backend.policies import POLICIES
+from backend.settings import Settings
+from backend.work import Ask
 
-State = Literal["up", "starting", "down"]
+__all__ = ["Instance", "Place", "Pool", "State"]
+
+_HOPES_S = 8.0  # longer than a breaker is open at first
+_AGAIN = {"Retry-After": "5"}  # while nobody can say when an engine will be there
 
 
-class Instance:
-    """One running engine: its address, whether it is up, and how many answers it is giving."""
+@dataclass
+class PoolStats:
+    """What happened before the instances since the start, counted."""
 
-    def __init__(
-        self, name: str, url: str | None = None, key: str | None = None, *, supervised: bool = False
-    ) -> None:
-        self.name = name
-        self.url = url
-        self.supervised = supervised  # started again when it dies, so worth waiting for
-        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.state: State = "starting"
-        self.detail = ""
-        self.cards: Mapping[str, Mapping[str, Any]] = {}  # what its own /v1/models says, by model
-        self.busy = 0
-        self.chosen_at = 0  # on the pool's count, so that idle instances take turns
-        self._changed = asyncio.Event()
-
-    def set(self, state: State, detail: str = "") -> None:
-        """Note a change and wake whoever waits for one."""
-        self.state, self.detail = state, detail
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def suspect(self) -> None:
-        """Send nothing more here until the instance has shown that it is up."""
-        if self.state == "up":
-            self.set("starting", "It broke off an answer and is being checked.")
-
-    def changed(self) -> Coroutine[Any, Any, bool]:
-        """Wait for the next change from this call on, however late the wait itself begins."""
-        return self._changed.wait()
-
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one place for as long as an answer takes."""
-        self.busy += 1
-        try:
-            yield
-        finally:
-            self.busy -= 1
+    waited: int = 0
+    refused: int = 0
+    timed_out: int = 0
 
 
 class Pool:
     """The instances that serve one model."""
 
-    def __init__(self, title: str, instances: Sequence[Instance], start_wait_s: float) -> None:
-        self.instances = instances
-        self._title = title
-        self._start_wait_s = start_wait_s
-        self._count = 0
+    def __init__(
+        self,
+        title: str,
+        instances: Sequence[Instance],
+        settings: Settings,
+        *,
+        model: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the policy, the bounds of the queue and its deadline from `settings`.
+
+        An instance that lists its models and does not list `model` serves others; empty is not looked for.
+        """
+        self.title = title
+        self.model = model
+        self.instances: tuple[Instance, ...] = ()
+        self.stats = PoolStats()
+        self._policy = POLICIES[settings.balance](settings.affinity_bound)
+        self._queue: FairQueue[Waiting] = FairQueue(settings.queue_max, settings.queue_per_visitor)
+        self._timeout_s = settings.queue_timeout_s
+        self._clock = clock
+        self._pace = Pace(clock)
+        self._announcer = Announcer(self._queue, self._hand_out, self._wait_s, clock)
+        for instance in instances:
+            self._join(instance)
 
     @property
     def state(self) -> State:
         """The best state of any instance."""
-        states = {instance.state for instance in self.instances}
+        states = {"down" if self._lacks_model(one) else one.state for one in self.instances}
         return "up" if "up" in states else "starting" if "starting" in states else "down"
 
     @property
     def detail(self) -> str:
         """Why the model is not up, empty when it is."""
-        return "" if self.state == "up" else next((one.detail for one in self.instances if one.detail), "")
+        if self.state == "up":
+            return ""
+        lacking = (
+            f"The server at {one.name} does not know {self.model}."
+            for one in self.instances
+            if self._lacks_model(one)
+        )
+        return next((one.detail for one in self.instances if one.detail), "") or next(lacking, "")
 
-    def has_other(self, instance: Instance) -> bool:
-        """Say whether another instance is up."""
-        return any(one.state == "up" for one in self.instances if one is not instance)
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return len(self._queue)
 
-    async def choose(self, avoid: Instance | None = None) -> Instance:
-        """Return the least busy instance that is up, waiting for one that is starting. Raises Unavailable.
+    def add(self, instance: Instance) -> None:
+        """Take an instance in; beside others that are up it starts slowly."""
+        if self.state == "up":
+            instance.begin_slowly()
+        self._join(instance)
+        self._hand_out()
 
-        `avoid` failed a moment ago: it is taken again only when no other is up.
+    def remove(self, instance: Instance) -> None:
+        """Give an instance nothing more; the answers it is giving end by themselves."""
+        self.instances = tuple(one for one in self.instances if one is not instance)
+        instance.listeners.remove(self._hand_out)
+        self._hand_out()
+
+    async def enter(
+        self,
+        ask: Ask,
+        *,
+        avoid: Collection[Instance] = (),
+        wait: bool = True,
+        queued: Callable[[Queued], None] = lambda _: None,
+    ) -> Place:
+        """Return a place in the instance that suits best, waiting for one in a fair queue.
+
+        `queued` is told the place in the queue at once and on change, every half second at most. An instance
+        in `avoid` is taken only when no other is up or was so just before, or those that are rest for long.
+        Without `wait`, it is a place now, outside `avoid`, or Busy.
+
+        Raises:
+            Busy: nothing is free (without `wait`), too many wait, or it took too long. It says when to try
+                again.
+            Unavailable: no instance can come up, or none was up for too long.
         """
-        deadline = asyncio.get_running_loop().time() + self._start_wait_s
-        while True:
-            up = [one for one in self.instances if one.state == "up"]
-            if up:
-                best = min(
-                    [one for one in up if one is not avoid] or up, key=lambda one: (one.busy, one.chosen_at)
-                )
-                best.chosen_at = self._count = self._count + 1
-                return best
-            if self.state == "down":
-                raise Unavailable(
-                    "model_unavailable", f"{self._title} cannot answer now. {self.detail}".strip()
-                )
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._any_change()
-            except TimeoutError:
-                raise Unavailable(
-                    "model_starting",
-                    f"{self._title} is still starting. Try again in a few seconds.",
-                    headers={"Retry-After": "5"},
-                ) from None
-
-    async def _any_change(self) -> None:
-        waits = [asyncio.ensure_future(one.changed()) for one in self.instances]
+        may_hope = bool(avoid) and any(one not in avoid and self._is_back_soon(one) for one in self.instances)
+        if not self._queue or ask.urgent:
+            candidates = self._candidates(ask, avoid, strictly=not wait or may_hope)
+            if candidates:
+                return self._take(candidates, ask)
+        if not wait:
+            raise Busy("no_place", "No other engine has a place free now.")
+        self._admit(ask)
+        loop = asyncio.get_running_loop()
+        hopes_until = self._clock() + _HOPES_S if may_hope else 0.0
+        waiting = Waiting(ask, avoid, queued, loop.create_future(), Queued(0, 0), hopes_until)
+        position = self._queue.push(waiting, ask.owner, urgent=ask.urgent)
+        self.stats.waited += 1
+        deadline = loop.call_later(self._timeout_s, self._give_up, waiting)
+        self._hand_out()  # others may wait for what this one does not need
+        self._announcer.look_again()
+        self._announcer.say(waiting, position)
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return await waiting.place
+        except asyncio.CancelledError:
+            came = not waiting.place.cancelled()  # in the moment that the asker left
+            if came and not waiting.place.exception():
+                waiting.place.result().release()
+            raise
         finally:
-            for wait in waits:
-                wait.cancel()
+            deadline.cancel()
+            self._queue.discard(waiting, ask.owner)
+
+    def _join(self, instance: Instance) -> None:
+        self.instances = (*self.instances, instance)
+        instance.listeners.append(self._hand_out)
+
+    def _usable(self, instance: Instance) -> bool:
+        return instance.usable and not self._lacks_model(instance)
+
+    def _lacks_model(self, instance: Instance) -> bool:
+        return bool(self.model and instance.cards) and self.model not in instance.cards
+
+    def _is_back_soon(self, instance: Instance) -> bool:
+        if instance.state != "up":  # most are away for a moment only
+            return self._clock() - instance.went_at <= _HOPES_S
+        return instance.breaker.wait_s() <= _HOPES_S
+
+    def _wait_s(self) -> float:
+        return min((one.wait_s() for one in self.instances), default=math.inf)
+
+    def _is_hopeless(self) -> bool:
+        """Whether no instance can come up: ours could not be started, and others there are none."""
+        return all(one.supervised and one.state == "down" for one in self.instances)
+
+    def _candidates(self, ask: Ask, avoid: Collection[Instance], *, strictly: bool = False) -> list[Instance]:
+        usable = [one for one in self.instances if self._usable(one)]
+        if avoid:
+            others = [one for one in usable if one not in avoid]
+            usable = others if others or strictly else usable
+        return [one for one in usable if one.has_place(ask)]
+
+    def _take(self, candidates: Sequence[Instance], ask: Ask) -> Place:
+        instance = self._policy.choose(candidates, ask) if len(candidates) > 1 else candidates[0]
+        return instance.take(ask, self._pace.answered)
+
+    def _admit(self, ask: Ask) -> None:
+        """Raise what keeps a request from the queue, if anything does."""
+        if self._is_hopeless():
+            raise self._unavailable()
+        why = "" if ask.urgent else self._queue.full(ask.owner)
+        if not why:
+            return
+        self.stats.refused += 1
+        if why == "all":
+            what = "Too many people are waiting for this model."
+            raise self._missing() or self._busy("queue_full", what, len(self._queue))
+        busy = self._busy(
+            "queue_yours_full", "Several of your questions are waiting already.", self._queue.owners
+        )
+        busy.mine = True
+        raise busy
+
+    def _hand_out(self) -> None:
+        """Give every free place to the next whom it suits; tell all when there is nothing to wait for."""
+        while self._queue and any(self._usable(one) and one.busy < one.limit for one in self.instances):
+            waiting = self._queue.pop(self._fits)
+            if waiting is None:
+                return
+            waiting.place.set_result(self._take(self._candidates_for(waiting), waiting.ask))
+        if self._queue and self._is_hopeless():
+            for waiting in self._queue:
+                if not waiting.place.done():
+                    waiting.place.set_exception(self._unavailable())
+
+    def _fits(self, waiting: Waiting) -> bool:
+        return not waiting.place.done() and bool(self._candidates_for(waiting))
+
+    def _candidates_for(self, waiting: Waiting) -> list[Instance]:
+        still_hopes = self._clock() < waiting.hopes_until
+        return self._candidates(waiting.ask, waiting.avoid, strictly=still_hopes)
+
+    def _give_up(self, waiting: Waiting) -> None:
+        if waiting.place.done():
+            return
+        self.stats.timed_out += 1
+        busy = self._busy("queue_timeout", "No place came free in time.", len(self._queue))
+        waiting.place.set_exception(self._missing() or busy)
+
+    def _missing(self) -> Unavailable | None:
+        """Return what to say where no instance can answer now; None where one can and has no place."""
+        if self.state == "up" and any(one.breaker.state == "closed" for one in self.instances):
+            return None
+        if self.state == "starting":
+            sentence = f"{self.title} is still starting. Try again in a few seconds."
+            return Unavailable("model_starting", sentence, headers=_AGAIN)
+        return self._unavailable()
+
+    def _busy(self, code: str, what: str, ahead: int) -> Busy:
+        seconds = self._pace.wait_s(ahead)
+        return Busy(code, f"{what} Try again in about {seconds} s.", headers={"Retry-After": str(seconds)})
+
+    def _unavailable(self) -> Unavailable:
+        detail = f" {self.detail}" if self.detail else ""
+        return Unavailable(
+            "model_unavailable",
+            f"{self.title} cannot answer now.{detail} Try again in a few seconds, or choose another model.",
+            headers=_AGAIN,
+        )

@@ -1,9 +1,6 @@
-"""How many bytes of long recordings may be in memory at once: beyond it, callers are asked to wait."""
+"""How many bytes of what callers send may be in memory at once: beyond it, they are asked to wait."""
 
 from __future__ import annotations
-
-from types import TracebackType
-from typing import Self
 
 from backend.errors import Busy
 
@@ -15,8 +12,13 @@ class Budget:
         self._max_bytes = max_bytes
         self._held = 0
 
+    @property
+    def held(self) -> int:
+        """How many bytes all requests hold together."""
+        return self._held
+
     def share(self) -> Share:
-        """Return the share of one request, empty at first; use it as a context manager."""
+        """Return the share of one request, empty at first."""
         return Share(self)
 
     def change(self, before: int, after: int) -> None:
@@ -25,14 +27,14 @@ class Budget:
         if after > before and self._held > before and self._held + after - before > self._max_bytes:
             raise Busy(
                 "uploads_busy",
-                "Many long recordings are being read at the moment. Try again in a few minutes.",
-                headers={"Retry-After": "60"},
+                "Many recordings are being read at the moment. Try again in half a minute.",
+                headers={"Retry-After": "30"},
             )
         self._held += after - before
 
 
 class Share:
-    """What one request holds, in bytes; it is given back on leaving."""
+    """What one request holds, in bytes; 0 gives it back."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -42,13 +44,3 @@ class Share:
         """Hold `size` bytes from now on. Raises Busy."""
         self._budget.change(self._held, size)
         self._held = size
-
-    def __enter__(self) -> Self:
-        """Begin with nothing."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give everything back."""
-        self.hold(0)

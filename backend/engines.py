@@ -18,25 +18,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend import logs
-from backend.balancer import Instance
+from backend.instance import Instance
 
 EMBEDDED = (sys.executable, "-m", "model.embedded", "--port", "0")
 _ROOT = Path(__file__).resolve().parent.parent
 _FIRST_BACKOFF_S = 0.5
 _LAST_BACKOFF_S = 10.0
+_MOST_DOUBLINGS = 10  # beyond them is the last backoff anyway
 _QUICK_S = 30.0  # an engine that lived longer than this did start; its end is a new trouble
 _PATIENCE = 5  # quick failures in a row after which visitors are told, and no longer kept waiting
 _CANNOT_START = 2  # the exit code that says: as things are, starting again will not help
 _READY_S = 120.0
 _GRACE_S = 2.5
+_HUNG_LOOKS = (
+    5  # in a row and in vain, half a minute or so; counted, so that a clock that leaps kills nothing
+)
+_GUARD_S = 0.5  # between the guard's looks at that count
+_PLACES = 4  # as many as the engine itself works on side by side, unless the environment says otherwise
 
 
 class Engine:
     """One embedded engine, kept running; `instance` says where it is and whether it is up."""
 
-    def __init__(self, command: Sequence[str] = EMBEDDED) -> None:
-        self.instance = Instance("embedded", supervised=True)
+    def __init__(self, command: Sequence[str], instance: Instance, *, hung_looks: int = _HUNG_LOOKS) -> None:
+        """After `hung_looks` that it did not answer it is killed and started again."""
+        self.instance = instance
         self._command = command
+        self._hung_looks = hung_looks
         self._process: Process | None = None
         self._last_words = ""
 
@@ -46,21 +54,44 @@ class Engine:
         try:
             while True:
                 started = time.monotonic()
-                code = await self._run_once()
+                code = await self._run_once()  # None where it could not even be started
                 failures = 1 if time.monotonic() - started > _QUICK_S else failures + 1
                 hopeless = failures >= _PATIENCE or code == _CANNOT_START
                 reason = self._last_words or f"The engine stopped with exit code {code}."
                 self.instance.url = None
+                self.instance.unanswered = 0
                 self.instance.set("down" if hopeless else "starting", reason)
-                logs.event("engine stopped", level=logging.ERROR, status=code, count=failures)
-                await asyncio.sleep(min(_FIRST_BACKOFF_S * 2 ** (failures - 1), _LAST_BACKOFF_S))
+                logs.event(
+                    "engine stopped" if code is not None else "engine not started",
+                    level=logging.ERROR,
+                    status=code,
+                    count=failures,
+                    reason=reason if code is None else None,
+                )
+                await asyncio.sleep(_backoff_s(failures))
         finally:
             await self._end()
 
-    async def _run_once(self) -> int:
-        """Start the engine and return its exit code."""
+    async def _run_once(self) -> int | None:
+        """Start the engine and return its exit code, or None where the system does not start it."""
         self._last_words = ""
-        self._process = process = await asyncio.create_subprocess_exec(
+        try:
+            self._process = process = await self._spawn()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            self._last_words = f"The engine could not be started: {why}. It is tried again."
+            return None
+        logs.event("engine started", pid=process.pid)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read_stderr(process))
+            group.create_task(self._read_stdout(process))
+            guard = group.create_task(self._kill_when_hung(process))
+            code = await process.wait()
+            guard.cancel()
+            return code
+
+    async def _spawn(self) -> Process:
+        return await asyncio.create_subprocess_exec(
             *self._command,
             stdin=PIPE,
             stdout=PIPE,
@@ -70,11 +101,13 @@ class Engine:
             limit=2**20,
             start_new_session=True,  # Ctrl-C in a terminal is for us; we end the engine
         )
-        logs.event("engine started", pid=process.pid)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._read_stderr(process))
-            group.create_task(self._read_stdout(process))
-            return await process.wait()
+
+    async def _kill_when_hung(self, process: Process) -> None:
+        while self.instance.unanswered < self._hung_looks:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(_GUARD_S)
+        self._last_words = "The engine did not respond any more and is being started again."
+        logs.event("engine hung", level=logging.ERROR, pid=process.pid)
+        process.kill()
 
     async def _read_stdout(self, process: Process) -> None:
         """Wait for the line that says where the engine listens, then read on so that its pipe never fills."""
@@ -118,6 +151,12 @@ class Engine:
             await process.wait()
 
 
+def places() -> int:
+    """Return how many requests the embedded engine works on at once, so that others wait here, in turns."""
+    said = os.environ.get("MERALION_ENGINE_MAX_RUNNING", "")
+    return int(said) if said.isdecimal() and int(said) else _PLACES
+
+
 async def _line(stream: asyncio.StreamReader) -> str:
     """Read one line, empty at the end of the stream; one that is too long is skipped."""
     while True:
@@ -125,6 +164,10 @@ async def _line(stream: asyncio.StreamReader) -> str:
             return (await stream.readline()).decode("utf-8", "replace")
         except ValueError:
             continue
+
+
+def _backoff_s(failures: int) -> float:
+    return min(_FIRST_BACKOFF_S * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), _LAST_BACKOFF_S)
 
 
 def _ready_url(line: str) -> str | None:

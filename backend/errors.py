@@ -2,6 +2,7 @@
 
 ControllerError                 a sentence, an HTTP status, an OpenAI error type and code
 ├── InvalidRequest        400   the request says something wrong
+│   ├── Unauthorized      401   no valid key or visitor's token
 │   ├── NotFound          404   no such path, model or file
 │   ├── MethodNotAllowed  405   the path is there, but not for this method
 │   ├── TooSlow           408   the body did not arrive in time
@@ -19,6 +20,9 @@ people: what happened and what to do next. They never hold prompts or keys.
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+BROKEN_OFF = "upstream_broke"
+"""The code of an engine that took a request and went away."""
 
 
 class StartError(Exception):
@@ -54,6 +58,15 @@ class InvalidRequest(ControllerError):
 
     status = 400
     type = "invalid_request_error"
+
+
+class Unauthorized(InvalidRequest):
+    """No valid key or visitor's token."""
+
+    status = 401
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message, headers={"WWW-Authenticate": "Bearer"})
 
 
 class NotFound(InvalidRequest):
@@ -92,6 +105,7 @@ class Busy(ControllerError):
     status = 429
     type = "rate_limit_error"
     again = True
+    mine: bool = False  # whether this visitor's own share is used up, so that others are still welcome
 
 
 class UpstreamFailed(ControllerError):
@@ -111,7 +125,7 @@ class Interrupted(UpstreamFailed):
     def __init__(self) -> None:
         super().__init__(
             "answer_interrupted",
-            "The model stopped in the middle of its answer. What came so far is kept; ask again.",
+            "The model stopped in the middle of its answer. What came so far is kept; asking again is safe.",
             again=False,
         )
 

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 FIELDS = frozenset(
@@ -32,6 +33,8 @@ FIELDS = frozenset(
     }
 )
 _log = logging.getLogger("backend")
+request_id: ContextVar[str] = ContextVar("request id", default="")
+"""Of the request that is being answered; engines get it too, so that their logs can be read beside ours."""
 
 
 def event(name: str, *, level: int = logging.INFO, **fields: str | float | None) -> None:

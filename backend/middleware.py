@@ -1,4 +1,7 @@
-"""Around every request: its id, its one line in the log, and an error in OpenAI's form whatever happens."""
+"""Around every request: its id, its one line in the log, and an error in OpenAI's form whatever happens.
+
+From the outside in: RequestLog, Leftover, CORS where it is on, Gate; then the routes.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,63 @@ import logging
 import time
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend import identity, logs
-from backend.errors import ControllerError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge, internal
+from backend import identity, logs, tracing
+from backend.errors import (
+    ControllerError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    UpstreamFailed,
+    internal,
+)
+from backend.gate import Gate
+from backend.identity import Callers
+from backend.leftover import Leftover
+from backend.limits import Limits
+from backend.metrics import Metrics
 from backend.routes.parts import ClientGone
+from backend.settings import Settings
+from backend.tracing import Span, Tracer
 from model.audio import AudioError
 
 _CLIENT_GONE = 499  # nginx's number for a caller who left
+_EXPOSED = ("x-request-id", "x-meralion-cache", "x-meralion-instance", "server-timing", "retry-after")
+
+
+def install(
+    app: FastAPI, settings: Settings, callers: Callers, limits: Limits, metrics: Metrics, tracer: Tracer
+) -> None:
+    """Put everything around the app."""
+    app.add_middleware(Gate, callers=callers, limits=limits)
+    if settings.cors_origins:
+        # Without credentials: no cookie is ever looked at, and a key is sent by the page's own code.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=_EXPOSED,
+        )
+    app.add_middleware(Leftover)
+    app.add_middleware(RequestLog, metrics=metrics, tracer=tracer)
 
 
 class RequestLog:
-    """ASGI middleware, the outermost."""
+    """ASGI middleware, the outermost: what it notes goes to the log, to the metrics and to the trace."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         self._app = app
+        self._metrics = metrics
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -33,7 +74,17 @@ class RequestLog:
             return
         request = Request(scope)
         request_id = identity.request_id(request)
+        logs.request_id.set(request_id)
+        with self._tracer.request(request.headers, method=request.method, request_id=request_id) as span:
+            await self._handle(request, request_id, span, receive, send)
+
+    async def _handle(
+        self, request: Request, request_id: str, span: Span, receive: Receive, send: Send
+    ) -> None:
+        scope = request.scope
         request.state.note = note = dict[str, Any]()
+        request.state.timing = None  # of an answer, once it is known what to answer
+        request.state.share = None  # of the memory for what was sent, which is given back at the end
         started = time.perf_counter()
         status = 0
 
@@ -47,19 +98,31 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
-            logs.event("internal error", level=logging.ERROR, request_id=request_id, reason=logs.where(error))
+            if not isinstance(error.__cause__, ControllerError):  # which the answer's own line tells
+                logs.event(
+                    "internal error", level=logging.ERROR, request_id=request_id, reason=logs.where(error)
+                )
             if status:
                 raise  # too late for a status: the connection is cut, so that nobody takes half for the whole
             await JSONResponse(internal().body(), 500)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "")
+            status = status or _CLIENT_GONE
+            if request.state.share:
+                request.state.share.hold(0)
+            seconds = time.perf_counter() - started
+            self._metrics.request(request.method, route, status, seconds)
+            if timing := request.state.timing:
+                self._metrics.answer(note["model"], timing)
+                note.update(cache=timing.cache, instance=timing.instance or None)
+            span.set(method=request.method, route=route, status=status, **tracing.known(note))
             logs.event(
                 "request",
                 request_id=request_id,
                 method=request.method,
                 route=route,
-                status=status or _CLIENT_GONE,
-                ms=round(1_000 * (time.perf_counter() - started), 1),
+                status=status,
+                ms=round(1_000 * seconds, 1),
                 **note,
             )
 
@@ -68,7 +131,9 @@ async def on_controller_error(request: Request, error: Exception) -> Response:
     """Answer with our own error."""
     assert isinstance(error, ControllerError)
     request.state.note["code"] = error.code
-    return JSONResponse(error.body(), error.status, headers=error.headers)
+    # OpenAI's clients ask again after every 5xx unless they are told not to.
+    vain = {"x-should-retry": "false"} if isinstance(error, UpstreamFailed) and not error.again else {}
+    return JSONResponse(error.body(), error.status, headers={**error.headers, **vain})
 
 
 async def on_audio_error(request: Request, error: Exception) -> Response:
@@ -97,5 +162,5 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 async def on_client_gone(request: Request, error: Exception) -> Response:
     """Answer nobody."""
-    assert isinstance(error, ClientGone)
+    assert isinstance(error, ClientGone | ClientDisconnect)
     return Response(status_code=_CLIENT_GONE)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import httpx
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from backend import words
 from backend.errors import StartError
@@ -23,6 +34,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     "chat",
     "speech",
 )
+_PLAIN = re.compile(r"[!#-\[\]-~]+")
 _UNSAID = "This model was not made for it."
 
 
@@ -39,6 +51,42 @@ class Sampling(BaseModel):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
 
 
+class Address(BaseModel):
+    """Where one instance of a model runs, how much work it takes beside the others, and how many at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: str
+    weight: float = Field(default=1.0, gt=0, le=1_000, strict=False, allow_inf_nan=False)
+    places: int | None = Field(default=None, ge=1, le=100_000)
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            whole = parts.scheme in ("http", "https") and bool(httpx.URL(value).host) and parts.port != 0
+        except (ValueError, httpx.InvalidURL):  # a port that is no number, 10.0.0.999, a broken IPv6 address
+            whole = False
+        # What is wrong is not quoted: it may hold a password.
+        if not whole:
+            raise ValueError("an address must start with http:// or https:// and name a host.")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("an address must hold no password. Name the key's variable in `api_key_env`.")
+        if parts.query or parts.fragment or not _PLAIN.fullmatch(value):  # it is a header and a label as well
+            raise ValueError("an address must be plain ASCII, without spaces, quotes, ? and #.")
+        return value.rstrip("/").removesuffix("/v1")
+
+    @property
+    def name(self) -> str:
+        """What the instance is called where people read it: host, port and path."""
+        return self.url.partition("://")[2]
+
+
+def _as_table(address: Any) -> Any:
+    return {"url": address} if isinstance(address, str) else address
+
+
 class Row(BaseModel):
     """One model: what it is, where it runs, what it can do and what it may be asked."""
 
@@ -49,7 +97,8 @@ class Row(BaseModel):
     sentence: str = Field(min_length=1)
     kind: Literal["chat", "speech"]
     engine: Literal["embedded", "openai", "vllm"]
-    instances: list[str] = []
+    instances: list[Annotated[Address, BeforeValidator(_as_table)]] = []
+    places: int | None = Field(default=None, ge=1, le=100_000)
     upstream_model: str = ""
     api_key_env: str | None = None
     capabilities: dict[Capability, Literal[True] | Annotated[str, Field(min_length=1)]]
@@ -70,19 +119,19 @@ class Row(BaseModel):
             raise ValueError("it must contain {instruction}, where the visitor's words go.")
         return value
 
-    @field_validator("instances")
-    @classmethod
-    def _are_addresses(cls, value: list[str]) -> list[str]:
-        for url in value:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError(f"'{url}' must start with http:// or https://.")
-        return [url.rstrip("/").removesuffix("/v1") for url in value]
-
     @model_validator(mode="after")
     def _says_where_it_runs(self) -> Self:
         if self.engine != "embedded" and not self.instances:
             raise ValueError(f"engine '{self.engine}' needs `instances`, a list of addresses.")
+        names = [address.name for address in self.instances]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"`instances` names {twice} twice. Give it more `weight` instead.")
         return self
+
+    def places_at(self, address: Address) -> int | None:
+        """Return how many answers an instance gives at once; None leaves it to the settings."""
+        return address.places or self.places
 
     @property
     def upstream_id(self) -> str:
@@ -111,17 +160,38 @@ def load(file: Path) -> Mapping[str, Row]:
             f"The list of models, {file}, cannot be read. Set MERALION_MODELS to a file that can be."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StartError(f"{file} is not valid TOML: {error}. Mend that line and start again.") from None
+        raise StartError(f"{file} is not valid TOML: {error}. Mend that line.") from None
     rows = {name: _row(file, name, table) for name, table in tables.items()}
     if not rows:
         raise StartError(f"{file} lists no model. Add at least one table, such as [whisper-base-smollm2].")
+    _agree_on_defaults(file, rows)
+    _agree_on_instances(file, rows)
+    return rows
+
+
+def _agree_on_defaults(file: Path, rows: Mapping[str, Row]) -> None:
     for kind in ("chat", "speech"):
         defaults = [row.id for row in rows.values() if row.default and row.kind == kind]
         if len(defaults) > 1:
             raise StartError(
                 f"{file}: {' and '.join(defaults)} both say `default = true`. Keep one for {kind}."
             )
-    return rows
+
+
+def _agree_on_instances(file: Path, rows: Mapping[str, Row]) -> None:
+    """An instance that serves two models is one instance, so both rows must say the same about it."""
+    met: dict[str, tuple[str, object]] = {}
+    for row in rows.values():
+        told: dict[str, object] = {
+            one.name: (one.url, one.weight, row.places_at(one), row.api_key_env) for one in row.instances
+        }
+        for name, said in (told or {"the embedded engine": row.places}).items():
+            first, before = met.setdefault(name, (row.id, said))
+            if said != before:
+                raise StartError(
+                    f"{file}: {first} and {row.id} both run at {name} and differ in its address, `weight`, "
+                    "`places` or `api_key_env`. Write the same in both rows."
+                )
 
 
 def _row(file: Path, name: str, table: Any) -> Row:
@@ -133,5 +203,6 @@ def _row(file: Path, name: str, table: Any) -> Row:
         return Row(**{**table, "id": name})
     except ValidationError as error:
         first = error.errors()[0]
-        reason = words.sentence(first, Row.model_fields) if first["loc"] else str(first["ctx"]["error"])
-        raise StartError(f"{file}, row [{name}]: {reason} Mend it and start again.") from None
+        fields = Address.model_fields if first["loc"][:1] == ("instances",) else Row.model_fields
+        reason = words.sentence(first, fields) if first["loc"] else str(first["ctx"]["error"])
+        raise StartError(f"{file}, row [{name}]: {reason} Mend it.") from None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import asdict
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from backend import logs, sse
-from backend.answer import Done, Event, Heard, Token, Usage
-from backend.errors import ControllerError, internal
+from backend import sse
+from backend.answer import Done, Event, Heard, Queued, Token, Usage
 from backend.timing import Timing
+
+Batch = list[Event | Queued]
+_CHUNK = "chat.completion.chunk"
+_MARK = secrets.token_hex(16)  # stands for a token's text
 
 
 class Reply:
@@ -22,39 +26,27 @@ class Reply:
         self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
         self._timing = timing
         self._include_usage = include_usage
+        self._begun = False
+        self._around = sse.event(self._chunk({"content": _MARK})).split(_MARK.encode())
 
-    async def stream(self, first: Event, rest: AsyncGenerator[Event]) -> AsyncGenerator[bytes]:
-        """Yield server-sent events. An error after the beginning becomes the last one."""
-        yield sse.event(self._chunk({"role": "assistant", "content": ""}))
-        async with aclosing(rest):
-            try:
-                yield self._event(first)
-                async for event in rest:
-                    yield self._event(event)
-                    if isinstance(event, Done) and self._include_usage:
-                        yield sse.event({**self._chunk(None), "usage": _usage(event)})
-            except ControllerError as error:
-                logs.event(
-                    "answer failed", level=logging.WARNING, code=error.code, instance=self._timing.instance
-                )
-                yield sse.event(error.body())
-                return
-            except Exception as error:
-                logs.event("internal error", level=logging.ERROR, reason=logs.where(error))
-                yield sse.event(internal().body())
-                return
+    async def stream(self, batches: AsyncGenerator[Batch]) -> AsyncGenerator[bytes]:
+        """Yield server-sent events. Raises ControllerError."""
+        async with aclosing(batches):
+            async for batch in batches:
+                yield self._written(batch)
         yield sse.event(sse.DONE)
 
-    async def whole(self, events: AsyncIterator[Event]) -> dict[str, Any]:
+    async def whole(self, batches: AsyncIterator[Batch]) -> dict[str, Any]:
         """Collect the answer into one object. Raises ControllerError."""
         heard, text, done = "", "", Done("stop")
-        async for event in events:
-            if isinstance(event, Heard):
-                heard += event.text
-            elif isinstance(event, Token):
-                text += event.text
-            else:
-                done = event
+        async for batch in batches:
+            for event in batch:
+                if isinstance(event, Heard):
+                    heard += event.text
+                elif isinstance(event, Token):
+                    text += event.text
+                elif isinstance(event, Done):
+                    done = event
         message = {"role": "assistant", "content": text, "refusal": None}
         extra: dict[str, Any] = {"timing": self._timing.card()}
         return {
@@ -67,19 +59,36 @@ class Reply:
             "meralion": extra | ({"heard": heard} if heard else {}),
         }
 
-    def _event(self, event: Event) -> bytes:
-        if isinstance(event, Heard):
-            return sse.event({**self._chunk({}), "meralion": {"heard": event.text}})
-        if isinstance(event, Token):
-            return sse.event(self._chunk({"content": event.text}))
-        return sse.event(
-            {**self._chunk({}, event.finish_reason), "meralion": {"timing": self._timing.card()}}
-        )
+    def _written(self, batch: Batch) -> bytes:
+        return b"".join([self._event(event) for event in batch])
 
-    def _chunk(self, delta: dict[str, str] | None, finish_reason: str | None = None) -> dict[str, Any]:
+    def _event(self, event: Event | Queued) -> bytes:
+        if isinstance(event, Token) and self._begun:  # most are: only what differs is written anew
+            before, after = self._around
+            return before + encode_basestring_ascii(event.text)[1:-1].encode() + after
+        return b"".join(map(sse.event, self._chunks(event)))
+
+    def _chunks(self, event: Event | Queued) -> Iterator[dict[str, Any]]:
+        if isinstance(event, Queued):
+            yield {**self._chunk({}), "meralion": {"queued": asdict(event)}}
+            return
+        if not self._begun:  # it has left the queue
+            self._begun = True
+            yield self._chunk({"role": "assistant", "content": ""})
+        if isinstance(event, Heard):
+            yield {**self._chunk({}), "meralion": {"heard": event.text}}
+        elif isinstance(event, Token):
+            yield self._chunk({"content": event.text})
+        else:
+            timing = {"timing": self._timing.card()}
+            yield {**self._chunk({}, event.finish_reason), "meralion": timing}
+            if self._include_usage:
+                yield {**self._head, "object": _CHUNK, "choices": [], "usage": _usage(event)}
+
+    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-        choices = [] if delta is None else [choice]
-        return {**self._head, "object": "chat.completion.chunk", "choices": choices}
+        usage = {"usage": None} if self._include_usage else {}
+        return {**self._head, "object": _CHUNK, "choices": [choice], **usage}
 
 
 def _usage(done: Done) -> dict[str, int]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
 import json
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from backend.audio import Clip
 from backend.errors import InvalidRequest
+from backend.http1 import Body
 from backend.registry import Row
 from backend.settings import Settings
 from backend.wire import ChatBody
+from backend.work import Ask, Work
 
 _NAMES = (
     r"speechhere|start_of_turn|end_of_turn|start_of_image|end_of_image|start_of_audio|end_of_audio|"
@@ -23,6 +25,7 @@ _NAMES = (
 )
 _CONTROL_TOKEN = re.compile(rf"<\|[^<>|\n]{{0,64}}\|>|</?(?:{_NAMES})\s*/?>", re.IGNORECASE)
 _MAX_PASSES = 32
+_USUAL_TOKENS = 256  # of an answer whose length nobody bounds
 
 
 @dataclass(frozen=True)
@@ -69,21 +72,40 @@ class ChatRequest:
         whole = json.dumps([scope, model, turns, dict(self.sampling)], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
-    def payload(self) -> dict[str, Any]:
-        """Return the body for the engine; answers are always streamed from there."""
-        return {
+    def ask(self) -> Ask:
+        """Return what this asks of an engine, and by which sound an instance may know it."""
+        clips = self.clips
+        tokens = self.sampling.get("max_tokens", _USUAL_TOKENS)
+        work = Work(sum(clip.seconds for clip in clips), tokens)
+        return Ask(self.owner, work, affinity=clips[0].trait if clips else "")
+
+    def body(self, continue_from: str = "", max_tokens: int | None = None) -> Body:
+        """Return the body for the engine; answers are always streamed from there.
+
+        `continue_from` is text that the answer begins with already, and `max_tokens` what may be added to it.
+        """
+        recordings = _Recordings()
+        messages = [{"role": turn.role, "content": recordings.content(turn)} for turn in self.messages]
+        whole: dict[str, Any] = {
             "model": self.row.upstream_id,
-            "messages": [{"role": turn.role, "content": _content(turn)} for turn in self.messages],
+            "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
             **self.sampling,
         }
+        if continue_from:
+            messages.append({"role": "assistant", "content": continue_from})
+            whole |= {"continue_final_message": True, "add_generation_prompt": False}
+            if max_tokens is not None:
+                whole["max_tokens"] = max_tokens
+        return Body("application/json", recordings.pieces(whole))
 
 
 def build(
     body: ChatBody, row: Row, owner: str, clips: Mapping[tuple[int, int], Clip], settings: Settings
 ) -> ChatRequest:
     """Put a request together; `clips` holds the recordings by (message, part). Raises InvalidRequest."""
+    _check_lengths(body, settings)
     messages = tuple(
         Message(
             "system" if turn.role == "developer" else turn.role,
@@ -94,7 +116,7 @@ def build(
         )
         for at, turn in enumerate(body.messages)
     )
-    _check_words(messages, settings)
+    _check_question(messages[-1])
     request = ChatRequest(
         row, owner, tuple(_templated(turn, row) for turn in messages), _sampling(body, row, settings)
     )
@@ -109,6 +131,15 @@ def build(
     return request
 
 
+def cleaned(text: str, settings: Settings) -> str:
+    """Return a text without control tokens. Raises InvalidRequest for one that is empty or too long."""
+    _check_size(len(text), settings)
+    left = without_control_tokens(text).strip()
+    if not left:
+        raise _empty()
+    return left
+
+
 def without_control_tokens(text: str) -> str:
     """Take out what a model would read as its own marks, also where taking out one makes another."""
     for _ in range(_MAX_PASSES):
@@ -119,34 +150,14 @@ def without_control_tokens(text: str) -> str:
     return text.replace("<", "")  # nested on purpose, and deeper than anyone writes
 
 
-def check_length(text: str, settings: Settings) -> None:
-    """Raise InvalidRequest for a prompt that is empty or longer than a visitor may send."""
-    if not text:
-        raise InvalidRequest(
-            "prompt_empty", "The question is empty. Write or choose what to ask, then send it again."
-        )
-    if len(text) > settings.max_prompt_chars:
-        raise InvalidRequest(
-            "prompt_too_long",
-            f"The question has {len(text):,} characters; at most {settings.max_prompt_chars:,} are taken. "
-            "Shorten it.",
-        )
-
-
-def _check_words(messages: tuple[Message, ...], settings: Settings) -> None:
-    if messages[-1].role != "user":
-        raise InvalidRequest(
-            "prompt_empty", "The last message must be the user's question.", param="messages"
-        )
-    last = messages[-1]
-    if not any(isinstance(part, Clip) for part in last.parts) or any(
-        isinstance(part, str) for part in last.parts
-    ):
-        check_length(last.text, settings)  # a recording alone is a question too
-    for turn in messages:
-        if turn.role != "assistant" and turn.text:
-            check_length(turn.text, settings)
-    whole = sum(len(turn.text) for turn in messages)
+def _check_lengths(body: ChatBody, settings: Settings) -> None:
+    """Raise InvalidRequest for more words than are taken, as they came: taking tokens out takes its time."""
+    whole = 0
+    for turn in body.messages:
+        size = sum(len(part.text) for part in turn.content if part.type == "text")
+        if turn.role != "assistant":
+            _check_size(size, settings)
+        whole += size
     if whole > settings.max_conversation_chars:
         raise InvalidRequest(
             "prompt_too_long",
@@ -154,6 +165,32 @@ def _check_words(messages: tuple[Message, ...], settings: Settings) -> None:
             "taken. Start over.",
             param="messages",
         )
+
+
+def _check_size(size: int, settings: Settings) -> None:
+    if size > settings.max_prompt_chars:
+        raise InvalidRequest(
+            "prompt_too_long",
+            f"The question has {size:,} characters; at most {settings.max_prompt_chars:,} are taken. "
+            "Shorten it.",
+        )
+
+
+def _check_question(last: Message) -> None:
+    """Raise InvalidRequest for a turn that asks nothing. A recording alone is a question too."""
+    if last.role != "user":
+        raise InvalidRequest(
+            "prompt_empty", "The last message must be the user's question.", param="messages"
+        )
+    is_wordless = last.parts and all(isinstance(part, Clip) for part in last.parts)
+    if not is_wordless and not last.text:
+        raise _empty()
+
+
+def _empty() -> InvalidRequest:
+    return InvalidRequest(
+        "prompt_empty", "The question is empty. Write or choose what to ask, then send it again."
+    )
 
 
 def _parts(parts: Iterable[str | Clip]) -> tuple[str | Clip, ...]:
@@ -192,15 +229,30 @@ def _sampling(body: ChatBody, row: Row, settings: Settings) -> dict[str, Any]:
     return {**row.sampling.model_dump(exclude_none=True), **asked}
 
 
-def _content(turn: Message) -> str | list[dict[str, Any]]:
-    if not any(isinstance(part, Clip) for part in turn.parts):
-        return turn.text
-    return [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {
-            "type": "input_audio",
-            "input_audio": {"data": base64.b64encode(part.wav()).decode(), "format": "wav"},
-        }
-        for part in turn.parts
-    ]
+class _Recordings:
+    """Keeps recordings out of the JSON until it is written: a megabyte of base64 needs no escaping."""
+
+    def __init__(self) -> None:
+        self._mark = secrets.token_hex(16)  # stands where one belongs; nobody can have written it
+        self._clips: list[Clip] = []
+
+    def content(self, turn: Message) -> str | list[dict[str, Any]]:
+        """Return a turn's content, with a mark for each recording."""
+        if not any(isinstance(part, Clip) for part in turn.parts):
+            return turn.text
+        return [
+            {"type": "text", "text": part} if isinstance(part, str) else self._part(part)
+            for part in turn.parts
+        ]
+
+    def pieces(self, whole: Mapping[str, Any]) -> list[bytes]:
+        """Return the JSON in pieces, the recordings in place of their marks."""
+        first, *others = json.dumps(whole).encode().split(self._mark.encode())
+        pieces = [first]
+        for clip, text in zip(self._clips, others, strict=True):
+            pieces += [*clip.base64(), text]
+        return pieces
+
+    def _part(self, clip: Clip) -> dict[str, Any]:
+        self._clips.append(clip)
+        return {"type": "input_audio", "input_audio": {"data": self._mark, "format": "wav"}}

@@ -7,11 +7,12 @@ wins. A name that is not known stops the start.
 from __future__ import annotations
 
 import os
+import tempfile
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,20 +22,31 @@ from pydantic_settings import (
 
 from backend import words
 from backend.errors import StartError
+from backend.setting_types import Bytes, MediaHosts, Networks, Origins, Seconds, SigningSecret
 
 PREFIX = "MERALION_"
 _ROOT = Path(__file__).resolve().parent.parent
 _OTHERS_PREFIXES = ("MERALION_ENGINE_", "MERALION_VLLM_", "MERALION_UI_")  # settings of engines and pages
 _OTHERS = {"MERALION_BACKEND_URL", "MERALION_KIOSK", "MERALION_CONFIG", "MERALION_EXIT_WITH_PARENT"}
 
-Seconds = Annotated[float, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0)]
+
+def _cache_file() -> Path:
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # nobody's home, as in a container that runs as any number
+        home = Path(tempfile.gettempdir())
+    return home / "meralion" / "answers.sqlite"
 
 
 class Settings(BaseSettings):
     """Every setting, its unit in its name, with a default that suits one machine."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # a compose file passes on what is not set as empty
+        extra="forbid",
+        frozen=True,
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
@@ -57,14 +69,46 @@ class Settings(BaseSettings):
     files_max_age_s: Seconds = 3_600.0
     files_per_visitor: int = Field(default=50, ge=1)
     cache_max_bytes: int = Field(default=32 * 2**20, ge=0)
-    cache_max_age_s: Seconds = 3_600.0
+    cache_max_age_s: Seconds = 86_400.0
+    cache_store: Literal["sqlite", "redis", "none"] = "sqlite"
+    cache_file: Path = Field(default_factory=_cache_file)
+    cache_file_max_bytes: Bytes = 256 * 2**20
+    replay_tokens_per_s: float = Field(default=0.0, ge=0)
+    redis_url: SecretStr | None = None
+    redis_prefix: str = Field(default="meralion:", max_length=64)
+
+    places: int = Field(default=16, ge=1)
+    balance: Literal["affinity", "least_work", "power_of_two", "round_robin"] = "affinity"
+    affinity_bound: float = Field(default=1.25, ge=1)
+    slow_start_s: float = Field(default=10.0, ge=0)
+    queue_max: int = Field(default=1_024, ge=0)
+    queue_per_visitor: int = Field(default=8, ge=1)
+    queue_timeout_s: Seconds = 60.0
 
     body_timeout_s: Seconds = 60.0
     connect_timeout_s: Seconds = 3.0
     first_byte_timeout_s: Seconds = 120.0
     silence_timeout_s: Seconds = 30.0
-    start_wait_s: Seconds = 60.0
+    hedge_first_s: float = Field(default=4.0, ge=0)
+    hedge_silence_s: float = Field(default=2.5, ge=0)
+    retries: int = Field(default=3, ge=0)  # and as many hedges: with 0 there are none
+    breaker_failures: int = Field(default=3, ge=1)
+    breaker_open_s: Seconds = 5.0
     probe_interval_s: Seconds = 5.0
+    max_answer_bytes: Bytes = 40 * 2**20  # the longest text that is taken, read aloud as WAV
+
+    visitor_secret: SigningSecret | None = None
+    api_keys_file: Path | None = None
+    api_keys: SecretStr | None = None
+    visitor_requests_per_minute: int = Field(default=120, ge=0)
+    requests_per_minute: int = Field(default=0, ge=0)
+    cors_origins: Origins = ()
+    trusted_proxies: Networks = ()
+    audio_url_hosts: MediaHosts = ()
+    audio_url_timeout_s: Seconds = 20.0
+    otlp_endpoint: str = ""
+    reload_interval_s: float = Field(default=2.0, ge=0)
+    shutdown_grace_s: float = Field(default=2.0, ge=0)
 
     @classmethod
     def settings_customise_sources(
@@ -83,6 +127,10 @@ class Settings(BaseSettings):
 def load(**overrides: Any) -> Settings:
     """Read the settings. Raises StartError with a sentence that says which one to mend, and how."""
     _refuse_unknown_names()
+    if os.environ.get(f"{PREFIX}API_KEYS") == "":
+        raise StartError(
+            f"{PREFIX}API_KEYS is set and empty, and without keys anybody may ask. Give keys, or unset it."
+        )
     file = _config_file()
     try:
         return Settings(**overrides)

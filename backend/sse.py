@@ -3,54 +3,82 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 DONE = "[DONE]"
 MAX_EVENT_BYTES = 2**20
+_OTHER_FIELDS = (b":", b"event:", b"id:", b"retry:")  # the first is a comment
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventTooLong(ValueError):
     """An event did not end within MAX_EVENT_BYTES."""
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
-    """Yield the data of each event. Comments and other fields are stepped over; LF, CRLF and CR end a line.
+class Parser:
+    """Finds the data of each event in a stream that comes in pieces. LF, CRLF and CR end a line."""
 
-    A stream may end without the blank line that ends an event: what came is yielded.
-    """
-    data: list[bytes] = []
-    size = 0
-    async for line in _lines(chunks):
-        if line.startswith(b"data:"):
-            data.append(line[5:].removeprefix(b" "))
-            size += len(line)
-            if size > MAX_EVENT_BYTES:
-                raise EventTooLong
-        elif not line and data:
-            yield b"\n".join(data).decode("utf-8", "replace")
-            data, size = [], 0
-    if data:
-        yield b"\n".join(data).decode("utf-8", "replace")
+    def __init__(self) -> None:
+        self._line: list[bytes] = []  # the pieces of the one that has not ended
+        self._line_size = 0  # bytes
+        self._data: list[bytes] = []  # of the event that has not ended
+        self._data_size = 0
+        self._after_cr = False
+        self._at_start = True
 
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the data of the events that end in this piece. Raises EventTooLong.
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    rest = b""
-    after_cr = False
-    async for chunk in chunks:
-        if after_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]
-        if not chunk:
-            continue
-        after_cr = chunk.endswith(b"\r")
-        lines = (rest + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        Comments and an event's other fields are stepped over. A line that is no field at all is damage, which
+        may have hit a word of the answer: it is returned as if it were data, for the reader to judge.
+        """
+        if self._after_cr and piece:
+            self._after_cr = False
+            piece = piece.removeprefix(b"\n")
+        if b"\r" in piece:
+            self._after_cr = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = piece.split(b"\n")
         rest = lines.pop()
-        if len(rest) > MAX_EVENT_BYTES:
+        found: list[bytes] = []
+        if lines:
+            if self._line:
+                lines[0] = b"".join(self._line) + lines[0]
+                self._line = []
+                self._line_size = 0
+            found = self._take(lines)
+        if rest:
+            self._line.append(rest)
+            self._line_size += len(rest)
+        if self._line_size + self._data_size > MAX_EVENT_BYTES:
             raise EventTooLong
+        return found
+
+    def end(self) -> list[bytes]:
+        """Return what is left when the stream has ended, also where the blank line after it is missing."""
+        return self._take([b"".join(self._line), b""])
+
+    def _take(self, lines: list[bytes]) -> list[bytes]:
+        if self._at_start:
+            self._at_start = False
+            lines[0] = lines[0].removeprefix(_BOM)
+        found = []
         for line in lines:
-            yield line
-    if rest:
-        yield rest
+            if not line:
+                if self._data:
+                    found.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                    self._data = []
+                    self._data_size = 0
+            elif line.startswith(b"data:"):
+                self._data.append(line[6:] if line.startswith(b" ", 5) else line[5:])
+                self._data_size += len(line)
+            elif not line.startswith(_OTHER_FIELDS):
+                found.append(line)
+        return found
+
+
+COMMENT = b": still here\n\n"
+"""What readers of a stream step over."""
 
 
 def event(data: Any) -> bytes:

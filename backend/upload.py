@@ -6,15 +6,15 @@ Two hours of sound are 230 MB: they are held once, not once more for the form.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from backend.http1 import Body
 from model.audio import Pcm, wav_head
 
 _CHUNK = 2**18  # samples: half a megabyte
 
 
-class Upload:
+class Upload(Body):
     """A clip as `clip.wav` in the field `file`, after text fields; may be sent again."""
 
     def __init__(self, fields: Mapping[str, str | Sequence[str]], pcm: Pcm) -> None:
@@ -31,16 +31,10 @@ class Upload:
         self._head = bytes(head) + wav_head(pcm)
         self._pcm = pcm
         self._tail = f"\r\n--{boundary}--\r\n".encode()
-        self._headers = {
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(self._head) + pcm.nbytes + len(self._tail)),
-        }
+        length = len(self._head) + pcm.nbytes + len(self._tail)
+        super().__init__(f"multipart/form-data; boundary={boundary}", self._parts, length)
 
-    def content(self) -> dict[str, Any]:
-        """Return what httpx needs to send it."""
-        return {"content": self._parts(), "headers": self._headers}
-
-    async def _parts(self) -> AsyncIterator[bytes]:
+    async def _parts(self) -> AsyncGenerator[bytes]:
         yield self._head
         for at in range(0, self._pcm.size, _CHUNK):
             yield self._pcm[at : at + _CHUNK].astype("<i2", copy=False).tobytes()

@@ -1,148 +1,138 @@
 """The line to an engine: sends a request, reads what comes back, and turns every way to fail into one error.
 
-Leaving one of these generators, by an error or because the asker has gone, closes the connection: so an
-engine learns to stop.
+Leaving one of these generators, by an error or because the asker has gone, cuts the connection: so an engine
+learns to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator
 
-import httpx
-
-from backend.balancer import Instance, Pool
-from backend.errors import Busy, Interrupted, Unavailable, UpstreamFailed
+from backend import logs, tracing
+from backend.answer import Head
+from backend.balancer import Instance
+from backend.errors import BROKEN_OFF, ControllerError, UpstreamFailed
+from backend.http1 import Body, Client, HttpError, Reply, Unreachable
 from backend.refusal import refusal
 from backend.settings import Settings
-from backend.timing import Timing
 
-T = TypeVar("T")
+__all__ = ["NONSENSE", "Body", "Line", "Reply", "broken_off", "nonsense"]
 
-
-@dataclass(frozen=True)
-class Head:
-    """The beginning of a reply that is passed through."""
-
-    content_type: str
-
-
-async def with_retry(
-    pool: Pool, timing: Timing, attempt: Callable[[Instance], AsyncGenerator[T]]
-) -> AsyncGenerator[T]:
-    """Yield what an attempt yields; if it fails before its first item, try once more, elsewhere if it can."""
-    failed: Instance | None = None
-    while True:
-        asked_at = timing.elapsed_ms
-        instance = await pool.choose(avoid=failed)
-        timing.queue_ms = round(timing.queue_ms + timing.elapsed_ms - asked_at, 2)
-        timing.instance = instance.name
-        begun = False
-        try:
-            with instance.place():
-                async with aclosing(attempt(instance)) as items:
-                    async for item in items:
-                        begun = True
-                        yield item
-            return
-        except (UpstreamFailed, Busy, Unavailable) as failure:
-            if failure.broke:
-                instance.suspect()
-            if begun:
-                raise Interrupted from failure
-            may_help = failure.again and (failure.broke or pool.has_other(instance))
-            if failed is not None or not may_help:
-                raise
-            failed = instance
+NONSENSE = "upstream_nonsense"
 
 
 class Line:
-    """Requests to engines through one pool of connections."""
+    """Requests to engines over connections that are kept."""
 
-    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
-        self._client = client
+    def __init__(self, settings: Settings) -> None:
+        self._client = Client(settings.connect_timeout_s)
         self._settings = settings
+
+    async def close(self) -> None:
+        """Cut what still runs and end all connections."""
+        await self._client.close()
 
     @contextlib.asynccontextmanager
     async def open(
-        self, instance: Instance, path: str, *, patience_s: float = 0.0, **content: Any
-    ) -> AsyncGenerator[httpx.Response]:
-        """Post `content`; give the response once its headers came. Raises ControllerError for all but 200.
+        self, instance: Instance, path: str, body: Body, *, patience_s: float = 0.0
+    ) -> AsyncGenerator[Reply]:
+        """Post a body; give the reply once its headers came. Raises ControllerError for all but 200.
 
-        `patience_s` is added to the time-out for the first byte.
+        `patience_s` is added to the time-out for the first byte. Leaving cuts the connection unless the reply
+        is whole or its rest is skipped.
         """
         if instance.url is None:
             raise broken_off()
-        headers = {**instance.headers, **content.pop("headers", {})}
-        request = self._client.build_request("POST", instance.url + path, headers=headers, **content)
-        with _as_one_error():
-            async with asyncio.timeout(self._settings.first_byte_timeout_s + patience_s):
-                response = await self._client.send(request, stream=True)
+        with tracing.span("upstream", instance=instance.name) as span:
+            headers = {"x-request-id": logs.request_id.get(), **instance.headers, **span.headers()}
+            try:
+                async with asyncio.timeout(self.first_s + patience_s):
+                    reply = await self._client.post(instance.url + path, headers, body)
+            except (HttpError, TimeoutError, ValueError) as error:
+                raise _as_ours(error) from None
+            del body  # which may be megabytes, and an answer takes long
+            try:
+                if reply.status != 200:
+                    raise await self._refusal(reply)
+                yield reply
+            finally:
+                reply.close()
+
+    async def read(self, reply: Reply, deadline: float) -> bytes:
+        """Return what has come of a reply, b"" at its end, waiting until `deadline` (the loop's clock).
+
+        Raises UpstreamFailed.
+        """
         try:
-            if response.status_code != httpx.codes.OK:
-                with _as_one_error():
-                    async with asyncio.timeout(self._settings.silence_timeout_s):
-                        raise await refusal(response)
-            yield response
-        finally:
-            await response.aclose()
+            return await reply.read(deadline)
+        except (HttpError, TimeoutError) as error:
+            raise _as_ours(error) from None
 
     async def passed_through(
-        self, instance: Instance, path: str, *, patience_s: float = 0.0, **content: Any
-    ) -> AsyncGenerator[Head | bytes]:
-        """Yield a reply's Head once its first bytes came, then the bytes. Raises ControllerError."""
-        async with self.open(instance, path, patience_s=patience_s, **content) as response:
-            head: Head | None = None
-            paced = self.paced(response.aiter_bytes(), lambda: head is not None, patience_s)
-            async with aclosing(paced) as chunks:
-                async for chunk in chunks:
-                    if head is None:
-                        head = Head(response.headers.get("content-type", "application/octet-stream"))
-                        yield head
-                    yield chunk
-            if head is None:
-                raise UpstreamFailed("upstream_nonsense", "The model gave an empty answer. Ask again.")
+        self, instance: Instance, path: str, body: Body, *, patience_s: float = 0.0
+    ) -> AsyncGenerator[list[Head | bytes]]:
+        """Yield a reply's Head once its first bytes came, and the bytes in batches.
 
-    async def paced(
-        self,
-        items: AsyncIterator[T],
-        begun: Callable[[], bool] = lambda: True,
-        patience_s: float = 0.0,
-    ) -> AsyncGenerator[T]:
-        """Yield items, none later than the time-out for the first, or once `begun`, the one for silence."""
-        settings = self._settings
-        while True:
-            limit = settings.silence_timeout_s if begun() else settings.first_byte_timeout_s + patience_s
-            with _as_one_error():
-                try:
-                    async with asyncio.timeout(limit):
-                        item = await anext(items)
-                except StopAsyncIteration:
-                    return
-            yield item
+        Raises ControllerError.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self.open(instance, path, body, patience_s=patience_s) as reply:
+            size = 0
+            limit_s = self.first_s + patience_s
+            while data := await self.read(reply, clock() + limit_s):
+                begins, limit_s = not size, self.silence_s
+                size += len(data)
+                self.check_size(size)
+                head = Head(reply.headers.get("content-type", "application/octet-stream"))
+                yield [head, data] if begins else [data]
+        if not size:
+            raise nonsense("The model gave an empty answer. Ask again.")
+
+    @property
+    def first_s(self) -> float:
+        """How long an engine may take for the first byte, and for the first word."""
+        return self._settings.first_byte_timeout_s
+
+    @property
+    def silence_s(self) -> float:
+        """How long it may be silent after that."""
+        return self._settings.silence_timeout_s
+
+    def check_size(self, size: int) -> None:
+        """Raise UpstreamFailed for an answer of more bytes than are taken."""
+        if size > self._settings.max_answer_bytes:
+            raise UpstreamFailed(
+                "answer_too_large",
+                f"The answer is larger than {self._settings.max_answer_bytes:,} bytes, and was stopped. "
+                "Ask for a shorter one.",
+                again=False,
+            )
+
+    async def _refusal(self, reply: Reply) -> ControllerError:
+        try:
+            return await refusal(reply, asyncio.get_running_loop().time() + self.silence_s)
+        except (HttpError, TimeoutError) as error:
+            return _as_ours(error)
 
 
 def broken_off() -> UpstreamFailed:
     """Return the error for an engine that went away."""
-    return UpstreamFailed(
-        "upstream_broke", "The model's engine broke off. Ask again in a moment.", broke=True
-    )
+    return UpstreamFailed(BROKEN_OFF, "The model's engine broke off. Ask again in a moment.", broke=True)
 
 
-@contextlib.contextmanager
-def _as_one_error() -> Iterator[None]:
-    """Turn what a network can do into UpstreamFailed."""
-    try:
-        yield
-    except TimeoutError:
-        raise UpstreamFailed("upstream_timeout", "The model did not answer in time. Ask again.") from None
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        raise UpstreamFailed(
+def nonsense(message: str) -> UpstreamFailed:
+    """Return the error for a reply that makes no sense; another one may."""
+    return UpstreamFailed(NONSENSE, message)
+
+
+def _as_ours(error: Exception) -> UpstreamFailed:
+    """Return what the failure of a connection means to a caller."""
+    if isinstance(error, TimeoutError):
+        return UpstreamFailed("upstream_timeout", "The model did not answer in time. Ask again.")
+    if isinstance(error, Unreachable):
+        return UpstreamFailed(
             "upstream_unreachable", "The model's engine cannot be reached. Ask again in a moment.", broke=True
-        ) from None
-    except (httpx.TransportError, httpx.StreamError, httpx.DecodingError, ValueError):
-        raise broken_off() from None
+        )
+    return broken_off()

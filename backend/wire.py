@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from backend import words
 from backend.errors import InvalidRequest
 
 _CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
+_MAX_PARTS = 1_000  # of one message
 
 
 class _Body(BaseModel):
@@ -22,6 +23,12 @@ class InlineAudio(_Body):
 
     data: str
     format: str = ""  # the bytes tell; names are often wrong
+
+
+class AudioAddress(_Body):
+    """Where a recording is."""
+
+    url: str
 
 
 class FileReference(_Body):
@@ -43,6 +50,23 @@ class AudioPart(_Body):
     type: Literal["input_audio"]
     input_audio: InlineAudio
 
+    @property
+    def source(self) -> tuple[str, str]:
+        """Return the recording, in base64 or by its URL, and the name of the field that holds it."""
+        return self.input_audio.data, "input_audio.data"
+
+
+class AudioUrlPart(_Body):
+    """A recording to be fetched, or in a data: URL."""
+
+    type: Literal["audio_url"]
+    audio_url: AudioAddress
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Return the recording, in base64 or by its URL, and the name of the field that holds it."""
+        return self.audio_url.url, "audio_url.url"
+
 
 class FilePart(_Body):
     """A recording that was uploaded before."""
@@ -51,7 +75,9 @@ class FilePart(_Body):
     file: FileReference
 
 
-Part = Annotated[TextPart | AudioPart | FilePart, Field(discriminator="type")]
+Part = Annotated[TextPart | AudioPart | AudioUrlPart | FilePart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(max_length=_MAX_PARTS)]
+Model = Annotated[str, Field(max_length=256)]
 
 
 def _as_parts(content: Any) -> Any:
@@ -64,17 +90,28 @@ def _as_list(stop: Any) -> Any:
     return [stop] if isinstance(stop, str) else stop
 
 
+def _none_if_empty(value: Any) -> Any:
+    return None if isinstance(value, list | dict) and not value else value
+
+
+_Empty = Annotated[list[Any], Field(max_length=0)] | Annotated[dict[str, Any], Field(max_length=0)] | None
+Unsupported = Annotated[None, BeforeValidator(_none_if_empty, json_schema_input_type=_Empty)]
+"""A standard field that nothing here can do: it may be there while there is nothing in it."""
+
+
 class ChatMessage(_Body):
     """One turn. `name` and what clients copy back from an answer are taken and left aside."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[list[Part], BeforeValidator(_as_parts)]
+    content: Annotated[
+        Parts, FailFast(), BeforeValidator(_as_parts, json_schema_input_type=str | Parts | None)
+    ]
     name: Any = None
     refusal: None = None
     annotations: Any = None
-    audio: None = None
-    function_call: None = None
-    tool_calls: None = None
+    audio: Unsupported = None
+    function_call: Unsupported = None
+    tool_calls: Unsupported = None
 
 
 class StreamOptions(_Body):
@@ -96,8 +133,8 @@ Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 class ChatBody(_Body):
     """`POST /v1/chat/completions`."""
 
-    model: str
-    messages: list[ChatMessage] = Field(min_length=1, max_length=200)
+    model: Model
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=200), FailFast()]
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
@@ -105,7 +142,12 @@ class ChatBody(_Body):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: Annotated[list[str], BeforeValidator(_as_list), Field(max_length=4)] | None = None
+    stop: (
+        Annotated[
+            list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str]), Field(max_length=4)
+        ]
+        | None
+    ) = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     n: int | None = Field(None, ge=1, le=1)
@@ -113,8 +155,15 @@ class ChatBody(_Body):
     modalities: list[Literal["text"]] | None = None
     response_format: TextFormat | None = None
     logprobs: Literal[False] | None = None
-    tools: list[Any] | None = Field(None, max_length=0)
     tool_choice: Literal["none", "auto"] | None = None
+    tools: Unsupported = None
+    functions: Unsupported = None
+    function_call: Unsupported = None
+    logit_bias: Unsupported = None
+    top_logprobs: Unsupported = None
+    prediction: Unsupported = None
+    audio: Unsupported = None
+    web_search_options: Unsupported = None
     # Standard fields without a meaning here, taken and left aside.
     user: Any = None
     metadata: Any = None
@@ -130,7 +179,7 @@ class ChatBody(_Body):
 class SpeechBody(_Body):
     """`POST /v1/audio/speech`."""
 
-    model: str
+    model: Model
     input: str
     voice: str | None = None
     response_format: Literal["mp3", "opus", "flac", "wav", "pcm"] = "mp3"
@@ -140,7 +189,7 @@ class SpeechBody(_Body):
 class ListenForm(_Body):
     """The fields beside the recording in `POST /v1/audio/transcriptions` and `.../translations`."""
 
-    model: str
+    model: Model
     response_format: Literal["json", "text", "verbose_json", "srt", "vtt"] = "json"
     language: str | None = Field(None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z]{2,8})?$")
     prompt: str | None = Field(None, max_length=1_000)

@@ -23,20 +23,28 @@ _KINDS = {
     "model_attributes_type": "an object",
     "path_type": "a path",
 }
+_MAX_NAME = 100  # characters of a name that are quoted
+_MAX_GUESSED = 64  # characters of a name that may be a slip of the pen; comparing takes their square
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ' Did you mean `x`?' for the closest known name, or nothing."""
+    """Return ' Did you mean `x`?' for the closest known name, or nothing, as for a name longer than any."""
+    if len(name) > _MAX_GUESSED:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean `{close[0]}`?" if close else ""
 
 
 def path(loc: Sequence[int | str]) -> str:
-    """Write a place in a document the way people do: messages[0].content."""
+    """Write a place in a document the way people do, long names cut: messages[0].content."""
     text = ""
     for step in loc:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+        text += f"[{step}]" if isinstance(step, int) else f".{_cut(step)}"
     return text.lstrip(".")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
 
 
 def sentence(error: Any, known: Iterable[str] = ()) -> str:
@@ -63,7 +71,8 @@ def sentence(error: Any, known: Iterable[str] = ()) -> str:
     if kind in ("too_short", "string_too_short"):
         return f"`{field}` must not be empty."
     if kind in ("too_long", "string_too_long"):
-        if context["max_length"] == 0:
-            return f"`{field}` is not supported here: leave it out."
-        return f"`{field}` is longer than {context['max_length']:,}."
+        things = "entries" if kind == "too_long" else "characters"
+        return f"`{field}` may have {context['max_length']:,} {things} at most."
+    if kind == "none_required":
+        return f"`{field}` is not supported here: leave it out."
     return f"`{field}` has a value that is not taken here."

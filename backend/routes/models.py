@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.responses import JSONResponse
 
 from backend.controller import Controller
 from backend.registry import Row
@@ -13,6 +14,7 @@ from backend.routes.parts import House
 router = APIRouter()
 
 
+@router.head("/v1/models", include_in_schema=False)
 @router.get("/v1/models")
 async def models(house: House) -> dict[str, Any]:
     """List the registry's models."""
@@ -25,9 +27,23 @@ async def model(model: str, house: House) -> dict[str, Any]:
     return _card(house, house.row(model))
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz(house: House) -> dict[str, Any]:
     """Say whether every model is up: ok, starting, or degraded when one is down."""
+    return _health(house)
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get("/readyz")
+async def readyz(house: House) -> JSONResponse:
+    """Say the same, with 503 while no chat model is up, or none at all where no model chats."""
+    chat = [row.id for row in house.rows.values() if row.kind == "chat"]
+    ready = any(house.pools[model].state == "up" for model in chat or house.rows)
+    return JSONResponse(_health(house), 200 if ready else 503)
+
+
+def _health(house: Controller) -> dict[str, Any]:
     states = {model: pool.state for model, pool in house.pools.items()}
     worst = "degraded" if "down" in states.values() else "starting" if "starting" in states.values() else "ok"
     return {"status": worst, "models": states}
