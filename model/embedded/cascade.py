@@ -7,15 +7,12 @@ word by word. Each clip's transcript is kept for a while, so that a second quest
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from model.audio import pcm_sha256
 from model.audio_limits import SAMPLE_RATE
 from model.embedded import evidence, intents, prompts
+from model.embedded.answer import Account, Clip, Event, Turn
+from model.embedded.begun import PART, Begun
 from model.embedded.in_thread import from_thread
 from model.embedded.intents import Intent, Task
 from model.embedded.prompts import Messages, Template
@@ -41,50 +38,17 @@ CANNOT = {
 ALREADY_ENGLISH = "\n\n(The clip is in English already.)"
 CANNOT_TRANSLATE = "I can translate into English only, not into {language}. Try “Translate into English”."
 
+_TEMPLATES = {
+    Task.ANSWER: prompts.ANSWER,
+    Task.SUMMARISE: prompts.SUMMARISE,
+    Task.TALK: prompts.TALK,
+}
+
 UNSUPPORTED = {
     Task.SPEAKER: "This small model works from the words only; it does not hear who speaks or how.",
     Task.SOUND: "This small model works from the words only; it does not hear other sounds.",
 }
 """What the model cannot do and why, for `/v1/models`."""
-
-Clip = NDArray[np.int16]  # (samples,) at 16 kHz
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One message of a conversation, with the clips that came with it."""
-
-    role: Literal["system", "user", "assistant"]
-    text: str
-    clips: tuple[Clip, ...] = ()
-
-
-@dataclass(frozen=True)
-class Event:
-    """A piece of the answer, or of what was heard on the way to it."""
-
-    text: str = ""
-    heard: str = ""
-
-
-@dataclass
-class Account:
-    """What an answer cost and how it ended, filled while it is made."""
-
-    finish_reason: str = "stop"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    asr_ms: float = 0.0
-    llm_ms: float = 0.0
-    audio_seconds: float = 0.0
-
-    def as_timing(self) -> dict[str, float]:
-        """The time of each stage in milliseconds, and seconds of audio."""
-        return {
-            "asr_ms": round(self.asr_ms, 1),
-            "llm_ms": round(self.llm_ms, 1),
-            "audio_s": round(self.audio_seconds, 2),
-        }
 
 
 class Cascade:
@@ -97,24 +61,48 @@ class Cascade:
         self._transcripts: OrderedDict[tuple[str, WhisperTask], str] = OrderedDict()
 
     async def answer(
-        self, turns: list[Turn], sampling: Sampling, account: Account
+        self, turns: list[Turn], sampling: Sampling, account: Account, begun: str = ""
     ) -> AsyncGenerator[Event, None]:
-        """Answer the last turn of a conversation; closing the iterator stops the models."""
+        """Answer the last turn of a conversation; closing the iterator stops the models.
+
+        What of the answer is `begun` already is left out.
+
+        Raises:
+            ForeignBeginning: this answer does not begin like that.
+            TextModelError: the conversation does not fit, or the model failed.
+        """
+        said = Begun(begun)
+        async for event in self._parts(turns, sampling, account, said):
+            if not event.text or event.written:
+                yield event
+            elif rest := said.beyond(event.text):
+                yield Event(text=rest)
+
+    async def _parts(
+        self, turns: list[Turn], sampling: Sampling, account: Account, said: Begun
+    ) -> AsyncGenerator[Event, None]:
         clips = [clip for turn in turns for clip in turn.clips]
         account.audio_seconds = sum(clip.size for clip in clips) / SAMPLE_RATE
         if not clips:
-            async for event in self._write(_chat(turns), (), sampling, account):
+            async for event in self._write(_chat(turns), (), sampling, account, said):
                 yield event
             return
         wanted = intents.understand(turns[-1].text)
-        for number, intent in enumerate(wanted):
-            if number:
-                yield Event(text="\n\n")
-            async for event in self._do(intent, turns, clips, sampling, account):
+        for number, intent in enumerate(wanted, 1):
+            if number > 1:
+                yield Event(text=PART)
+            said.at_last_part = number == len(wanted)
+            async for event in self._do(intent, turns, clips, sampling, account, said):
                 yield event
 
     async def _do(
-        self, intent: Intent, turns: list[Turn], clips: list[Clip], sampling: Sampling, account: Account
+        self,
+        intent: Intent,
+        turns: list[Turn],
+        clips: list[Clip],
+        sampling: Sampling,
+        account: Account,
+        said: Begun,
     ) -> AsyncGenerator[Event, None]:
         if intent.task in CANNOT:
             yield Event(text=CANNOT[intent.task])
@@ -126,13 +114,21 @@ class Cascade:
             async for piece in self._listen_all(list(turns[-1].clips) or clips, task, account):
                 yield Event(text=piece)
         else:
-            async for event in self._reason(intent, turns, clips, sampling, account):
+            async for event in self._reason(intent, turns, clips, sampling, account, said):
                 yield event
 
     async def _reason(
-        self, intent: Intent, turns: list[Turn], clips: list[Clip], sampling: Sampling, account: Account
+        self,
+        intent: Intent,
+        turns: list[Turn],
+        clips: list[Clip],
+        sampling: Sampling,
+        account: Account,
+        said: Begun,
     ) -> AsyncGenerator[Event, None]:
         heard = ""
+        if intent.task is Task.TALK:
+            clips = list(turns[-1].clips) or clips  # what was said before has been answered
         async for piece in self._listen_all(clips, "transcribe", account):
             if piece == NO_SPEECH:
                 yield Event(text=NO_SPEECH)
@@ -144,10 +140,10 @@ class Cascade:
             quote = evidence.best_sentence(heard, question)
             if quote:
                 yield Event(text=f"In the clip: “{quote}”\n\n")
-        template = prompts.SUMMARISE if intent.task is Task.SUMMARISE else prompts.ANSWER
+        template = _TEMPLATES[intent.task]
         messages = _with_history(template, turns, heard)
-        limit = min(sampling.max_tokens, template.max_tokens)
-        async for event in self._write(messages, template.stop, sampling, account, limit):
+        limit = template.max_tokens
+        async for event in self._write(messages, template.stop, sampling, account, said, limit):
             yield event
 
     async def _listen_all(
@@ -199,17 +195,20 @@ class Cascade:
         stop: tuple[str, ...],
         sampling: Sampling,
         account: Account,
+        said: Begun,
         limit: int | None = None,
     ) -> AsyncGenerator[Event, None]:
+        """Complete a conversation; `limit` bounds all tokens that are written, `sampling` the new ones."""
+        text, is_whole = said.written()
+        if is_whole:
+            return
         began = time.monotonic()
-        chosen = Sampling(
-            sampling.temperature,
-            sampling.top_p,
-            sampling.seed,
-            limit or sampling.max_tokens,
-            (*sampling.stop, *stop),
-        )
-        text = ""
+        most = sampling.max_tokens
+        if limit:
+            most = max(1, min(most, limit - await self._text_model.count(text)))
+        chosen = Sampling(sampling.temperature, sampling.top_p, sampling.seed, most, (*sampling.stop, *stop))
+        if text:
+            messages = [*messages, {"role": "assistant", "content": text}]
         pieces = self._text_model.complete(messages, chosen)
         try:
             async for piece in pieces:
@@ -219,7 +218,7 @@ class Cascade:
                 new = piece.text if text else piece.text.lstrip()
                 text += new
                 if new:
-                    yield Event(text=new)
+                    yield Event(text=new, written=True)
         finally:
             await pieces.aclose()
             account.llm_ms += (time.monotonic() - began) * 1000

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from model.bodies import read_json
-from model.embedded.cascade import Account, Event, Turn
+from model.embedded.answer import Account, Event, Turn
+from model.embedded.begun import ForeignBeginning
 from model.embedded.models import CASCADE_ID, Models
 from model.embedded.prompts import without_control
 from model.embedded.text_model import Sampling, TextModelError
@@ -23,14 +24,15 @@ async def completions(request: Request) -> Response:
     body = parse(ChatBody, await read_json(request, models.settings.max_body_mb << 20))
     models.check(body.model, CASCADE_ID)
     turns = [await _turn(models, message) for message in body.messages]
-    if turns[-1].role != "user":
+    begun = turns.pop().text if body.continue_final_message else ""
+    if not turns or turns[-1].role != "user":
         raise BadRequest("last_message", "The last message must be the user's.", "messages")
     if not turns[-1].text.strip():
         raise BadRequest(
             "prompt_empty", "Say what to do with the clip, for example: Please transcribe.", "messages"
         )
     account = Account()
-    events = _in_place(models, turns, _sampling(body, models), account)
+    events = _in_place(models, turns, _sampling(body, models), account, begun)
     if body.stream:
         # The first event is awaited here, so that a refusal is an HTTP error and not the end of a stream.
         first = await anext(events, None)
@@ -60,14 +62,20 @@ def _sampling(body: ChatBody, models: Models) -> Sampling:
 
 
 async def _in_place(
-    models: Models, turns: list[Turn], sampling: Sampling, account: Account
+    models: Models, turns: list[Turn], sampling: Sampling, account: Account, begun: str
 ) -> AsyncGenerator[Event, None]:
     """The answer's events, made while a place is held; closing gives the place back."""
     async with models.places:
         try:
-            async with aclosing(models.cascade.answer(turns, sampling, account)) as events:
+            async with aclosing(models.cascade.answer(turns, sampling, account, begun)) as events:
                 async for event in events:
                     yield event
+        except ForeignBeginning:
+            raise BadRequest(
+                "answer_not_begun_here",
+                "This model does not begin its answer like that. Ask without continue_final_message.",
+                "messages",
+            ) from None
         except TextModelError as error:
             kind = BadRequest if error.code == "context_length_exceeded" else Failed
             raise kind(error.code, str(error), "messages") from error

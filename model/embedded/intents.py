@@ -17,6 +17,7 @@ class Task(StrEnum):
     TRANSLATE = "translate"  # into English
     SUMMARISE = "summarise"
     ANSWER = "answer"
+    TALK = "talk"  # what is said is said to us
     SPEAKER = "speaker"  # who speaks: number, sex, age, accent, mood
     SOUND = "sound"  # what else is heard
 
@@ -155,6 +156,7 @@ _SOUND = _any(
     r"\bacoustic (?:scene|environment)\b",
     r"\bwhere (?:was|is) (?:this|it|the (?:clip|audio|recording)) (?:recorded|made|taken)\b",
 )
+_TALK = re.compile(r"^(?:please )?(?:answer|reply to|respond to) what is said, as in a conversation\b")
 # After a language's name: then it is what is spoken, not what to translate into.
 _SPOKEN = r"(?! (?:to|into|speech|audio|clip|conversation|words?|sentences?|parts?))"
 
@@ -162,6 +164,8 @@ _SPOKEN = r"(?! (?:to|into|speech|audio|clip|conversation|words?|sentences?|part
 def understand(instruction: str) -> list[Intent]:
     """The things an instruction asks for, in the order in which they are to be answered; never empty."""
     text = re.sub(r"\s+", " ", instruction.replace("’", "'")).strip().lower()
+    if _TALK.search(text):
+        return [Intent(Task.TALK)]
     if _SPEAKER.search(text):
         return [Intent(Task.SPEAKER)]
     if _SOUND.search(text):

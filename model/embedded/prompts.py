@@ -54,4 +54,15 @@ SUMMARISE = Template(
     stop=("\n\n",),
     max_tokens=120,
 )
+TALK = Template(
+    system="You are a friendly voice assistant. You answer in one or two short sentences.",
+    user="{transcript}",
+    # Without them it takes a short question for the beginning of a story.
+    examples=(
+        ("Hi there!", "Hello! It is nice to talk with you."),
+        ("What colour is a banana?", "A ripe banana is yellow."),
+    ),
+    stop=("\n",),
+    max_tokens=60,
+)
 CHAT = Template(system="You are a helpful assistant who answers briefly.", user="{question}", max_tokens=256)

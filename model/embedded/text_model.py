@@ -81,7 +81,7 @@ class TextModel:
         )
 
     async def complete(self, messages: Messages, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        """Answer a conversation; closing the iterator stops the model.
+        """Answer a conversation, or go on where its last turn is the model's; closing stops the model.
 
         Raises:
             TextModelError: the conversation does not fit, or the model failed.
@@ -97,6 +97,16 @@ class TextModel:
                         raise _refusal(line.removeprefix("error: ").encode())
                     if line.startswith("data: {") and (piece := _piece(json.loads(line[6:]))):
                         yield piece
+        except httpx.HTTPError as error:
+            raise _refusal(b"") from error
+
+    async def count(self, text: str) -> int:
+        """How many tokens a text is. Raises TextModelError."""
+        if not text:
+            return 0
+        try:
+            reply = await self._client.post("/tokenize", json={"content": text})
+            return len(reply.raise_for_status().json()["tokens"])
         except httpx.HTTPError as error:
             raise _refusal(b"") from error
 

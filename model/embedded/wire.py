@@ -5,9 +5,9 @@ import binascii
 import json
 import time
 import uuid
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import BadRequest
 
@@ -89,6 +89,20 @@ class ChatBody(BaseModel):
     seed: int | None = None
     stop: str | list[str] | None = None
     n: Literal[1] | None = None
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    """Go on with the last message, which is the model's own and was begun elsewhere (vLLM's field)."""
+
+    @model_validator(mode="after")
+    def _goes_on_with_a_beginning(self) -> Self:
+        if self.add_generation_prompt == self.continue_final_message:
+            raise ValueError(
+                "continue_final_message and add_generation_prompt must differ: an answer begins or goes on"
+            )
+        last = self.messages[-1]
+        if self.continue_final_message and (last.role != "assistant" or last.clips or not last.text.strip()):
+            raise ValueError("continue_final_message needs the begun text as the assistant's last message")
+        return self
 
 
 class SpeechBody(BaseModel):

@@ -25,8 +25,8 @@ class Form:
 
     @property
     def is_timed(self) -> bool:
-        """Whether times are told."""
-        return self.format in TIMED and not self.stream
+        """Whether times are told, in a reply or in the events of a stream."""
+        return self.format in TIMED
 
 
 def form(fields: Mapping[str, str]) -> Form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -31,7 +31,8 @@ async def reply(request: Request, form: Form, task: Task, clip_seconds: float, p
     if form.stream:
         # The first piece is awaited here, so that a refusal is an HTTP error and not the end of a stream.
         first = await unless_gone(request, anext(pieces, None))
-        return Stream(_events(first, pieces), media_type="text/event-stream")
+        times = _Times(clip_seconds) if form.is_timed else None
+        return Stream(_events(first, pieces, times), media_type="text/event-stream")
     readings = await unless_gone(request, _readings(pieces))
     text = "".join(reading.text for reading in readings).strip()
     if form.format == "json":
@@ -87,9 +88,13 @@ async def _readings(pieces: Pieces) -> list[Reading]:
         return [piece async for piece in pieces if isinstance(piece, Reading)]
 
 
-async def _events(first: str | Reading | None, pieces: Pieces) -> AsyncGenerator[bytes, None]:
+async def _events(
+    first: str | Reading | None, pieces: Pieces, times: _Times | None
+) -> AsyncGenerator[bytes, None]:
     text = ""
     async with aclosing(pieces), aclosing(_or_quiet(first, pieces)) as told:
+        if times:
+            yield times.progress()
         try:
             async for piece in told:
                 if piece is None:
@@ -99,11 +104,50 @@ async def _events(first: str | Reading | None, pieces: Pieces) -> AsyncGenerator
                     text += piece
                     if piece:
                         yield sse({"type": "transcript.text.delta", "delta": piece})
+                elif times:
+                    for event in times.read(piece):
+                        yield event
         except EngineError as error:
             yield sse(error.body())
             return
+    if times and not times.at_end:
+        yield times.end()
     yield sse({"type": "transcript.text.done", "text": text})
     yield sse("[DONE]")
+
+
+class _Times:
+    """What a stream with times tells beside the words; all in seconds from the start of the clip."""
+
+    def __init__(self, clip_seconds: float) -> None:
+        self._seconds = round(clip_seconds, 2)
+        self._read_until = 0.0
+        self._segments = 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether it has been told that all is read."""
+        return self._read_until >= self._seconds
+
+    def read(self, window: Reading) -> Iterator[bytes]:
+        """Yield the events at the end of a window: its segments, and how far the clip is read."""
+        for segment in subtitles.segments([window]):
+            times = {"start": segment.start, "end": segment.end}
+            yield sse(
+                {"type": "transcript.text.segment", "id": self._segments, **times, "text": segment.text}
+            )
+            self._segments += 1
+        self._read_until = min(round(window.span.end, 2), self._seconds)
+        yield self.progress()
+
+    def end(self) -> bytes:
+        """Return the event that says that all is read: nobody speaks after the last window."""
+        self._read_until = self._seconds
+        return self.progress()
+
+    def progress(self) -> bytes:
+        """Return the event that says how far the clip is read, and how long it is."""
+        return sse({"type": "meralion.progress", "read_until": self._read_until, "seconds": self._seconds})
 
 
 async def _or_quiet(

@@ -116,6 +116,7 @@ def check(body: bytes) -> None:
             "Send the clip as an input_audio part to /v1/chat/completions.",
             "prompt",
         )
+    _check_beginning(request)
     parts = list(_parts(request.get("messages")))
     for part in parts:
         _check_part(part)
@@ -126,6 +127,23 @@ def check(body: bytes) -> None:
             f"The text contains {SPEECH_TOKEN} and no clip came with it. "
             "Attach the clip as an input_audio part, or take the word out.",
             "messages",
+        )
+
+
+def _check_beginning(request: dict[str, Any]) -> None:
+    """An answer goes on only from text that it was begun with, as the controller asks for a cut one."""
+    if request.get("continue_final_message") in (None, False):
+        return
+    messages = request.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    begun = last.get("content") if isinstance(last, dict) and last.get("role") == "assistant" else None
+    is_meant = request["continue_final_message"] is True and request.get("add_generation_prompt") is False
+    if not (is_meant and isinstance(begun, str) and begun.strip()):
+        raise Refused(
+            400,
+            "To have an answer gone on with, send `continue_final_message: true`, `add_generation_prompt: "
+            "false`, and its beginning as the last message, the assistant's, in plain text.",
+            "continue_final_message",
         )
 
 
