@@ -4,24 +4,46 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui.cascade.endpoints import endpoints
+from ui.first_run import load_again_if, pages_by_file_name
+from ui.giving import take_back
+from ui.language import t
+from ui.menu import phone_menu
 from ui.playground import playground
 from ui.settings import SettingsError, settings
 
 # A file of our own: a named icon would be fetched from the internet.
 ICON = Path(__file__).with_name("ui") / "icon.svg"
 
-st.set_page_config(page_title="MERaLiON Playground", page_icon=str(ICON), layout="wide")
-
-PAGES = [
-    st.Page(
-        playground, title="Playground", icon=":material/graphic_eq:", url_path="playground", default=True
-    ),
-]
+st.set_page_config(page_title="MERaLiON", page_icon=str(ICON), layout="wide")
 
 try:
     settings()
+    endpoints()
 except SettingsError as error:
     st.error(str(error), icon=":material/error:")
     st.stop()
 
-st.navigation(PAGES, position="top").run()
+PAGES = [
+    st.Page(
+        playground,
+        title=t("menu.playground"),
+        icon=":material/graphic_eq:",
+        url_path="playground",
+        default=True,
+    ),
+    st.Page("pages/1_Voice_Chat.py", title=t("menu.voice"), icon=":material/mic:", url_path="voice"),
+    st.Page(
+        "pages/2_Cascade.py", title=t("menu.cascade"), icon=":material/account_tree:", url_path="cascade"
+    ),
+    st.Page(
+        "pages/3_Model_Picker.py", title=t("menu.models"), icon=":material/checklist:", url_path="models"
+    ),
+]
+
+sought = pages_by_file_name()
+page = st.navigation(PAGES, position="top")
+load_again_if(sought, page, PAGES)
+phone_menu(PAGES)
+page.run()
+take_back()

@@ -2,122 +2,115 @@
 
 from __future__ import annotations
 
-import time
+import html
 
 import streamlit as st
 
 from ui.answer import Answer, Progress
+from ui.answer_place import AnswerPlace, ending
+from ui.asking import ask_again, edit
 from ui.client import Client
-from ui.question import ask
+from ui.conversation import Turn
+from ui.feedback import after_answer
+from ui.giving import give
+from ui.language import t
+from ui.playground_state import Playground
 from ui.session import Session, session
+from ui.share import conversation, share
 from ui.tasks import FIRST
+from ui.turns_view import earlier_turns
 from ui.wire import ModelCard
-from ui.words import timing_line
-
-REDRAW_S = 0.05  # words that come faster than this are drawn together
-TICK_S = 0.5  # how often a waiting line counts on
-PATIENCE_S = 1.0  # after which a waiting line counts seconds
-CAUTION = "A small model wrote this from the words above. It often gets facts wrong: check it against them."
-EMPTY = "The answer will appear here, word by word."
-WAITING = {"starting": "The model is starting, about 10 seconds…", "listening": "Listening to your clip…"}
+from ui.words import details, timing_line
 
 
-def answer_view(visit: Session, client: Client, model: ModelCard | None) -> None:
-    """Show the answer and follow it to its end; a click elsewhere starts a run that goes on following."""
+def answer_view(visit: Session, client: Client, model: ModelCard | None) -> AnswerView | None:
+    """Show what was asked and answered; return the answer that is still on its way, to be followed."""
+    here = visit.part(Playground)
+    turns = here.conversation.turns
+    if turns:
+        earlier_turns(turns[:-1], here.busy)
     place = st.container(key="answer", gap=None)
     actions = st.container(key="actions", horizontal=True, gap="small")
-    answer = visit.answer
     with actions:
-        if visit.answering:
-            st.button("Stop", key="stop", icon=":material/stop_circle:", on_click=_stop)
-        elif answer is not None:
-            st.button(
-                "Ask again", key="again", icon=":material/refresh:", on_click=ask, args=(client, model, True)
-            )
-        st.button(
-            "Start over",
-            key="start_over",
-            icon=":material/restart_alt:",
-            on_click=_start_over,
-            args=(client,),
-        )
-    if answer is None:
-        place.html(f'<div class="m-empty">{EMPTY}</div>')
-        return
+        _actions(here, client, model)
+    opinions = st.container(key="opinions", gap="small")
+    if not turns:
+        place.html(f'<div class="m-empty">{html.escape(t("answer.empty"))}</div>')
+        return None
     with place:
-        _follow(answer, visit)
+        view = AnswerView(turns[-1].answer)
+        if view.ended:
+            _ending(turns[-1], here)
+    with opinions:
+        after_answer(visit, turns[-1].answer, turns[-1].model)
+        if view.ended:
+            give(visit, visit.clip)
+    return None if view.ended else view
 
 
-def _follow(answer: Answer, visit: Session) -> None:
-    view = _View(answer)
-    progress = answer.progress
-    view.draw(progress)
-    if progress.ended:
-        _ending(progress, visit)
-        return
-    while not progress.ended:
-        progress = answer.wait(progress.version, TICK_S)
-        view.draw(progress)
-        time.sleep(REDRAW_S)
-    st.rerun()  # the buttons change now that nothing more comes
-
-
-class _View:
-    """The places of an answer on the page. Text is drawn as text: what a model writes is never markup."""
+class AnswerView(AnswerPlace):
+    """The question, what the model heard, and the answer."""
 
     def __init__(self, answer: Answer) -> None:
-        self._answer = answer
         with st.container(key="asked"):
             st.text(answer.question)
         with st.container(key="heard", gap=None):
             self._heard_label, self._heard = st.empty(), st.empty()
-        with st.container(key="answer_text" if answer.progress.ended else "answer_coming"):
-            self._text = st.empty()
-        self._waiting = st.empty()
-        self._drawn = Progress(version=-1)
+        self._heard_said = ""
+        super().__init__(answer, "answer_text" if answer.progress.ended else "answer_coming")
 
-    def draw(self, progress: Progress) -> None:
-        """Draw what has changed since the last time."""
-        if progress.heard != self._drawn.heard:
-            self._heard_label.caption("What I heard")
+    def _draw(self, progress: Progress) -> None:
+        if progress.heard != self._heard_said:
+            self._heard_label.caption(t("answer.heard"))
             self._heard.text(progress.heard.strip())
-        if progress.text != self._drawn.text:
-            self._text.text(progress.text.strip())
-        if progress.ended or progress.phase == "answering":
-            self._waiting.empty()
-        else:
-            self._waiting.caption(self._waiting_line(progress))
-        self._drawn = progress
-
-    def _waiting_line(self, progress: Progress) -> str:
-        line = "Thinking…" if progress.heard else WAITING[progress.phase]
-        seconds = self._answer.seconds
-        return f"{line} {seconds:.0f} s" if seconds > PATIENCE_S else line
+            self._heard_said = progress.heard
+        super()._draw(progress)
 
 
-def _ending(progress: Progress, visit: Session) -> None:
+def _actions(here: Playground, client: Client, model: ModelCard | None) -> None:
+    if here.busy:
+        st.button(t("answer.stop"), key="stop", icon=":material/stop_circle:", on_click=_stop)
+    elif here.conversation.turns:
+        st.button(
+            t("answer.again"),
+            key="again",
+            icon=":material/refresh:",
+            on_click=ask_again,
+            args=(client, model),
+            disabled=model is None,
+        )
+        number = len(here.conversation.turns) - 1
+        st.button(t("answer.edit"), key="edit", icon=":material/edit:", on_click=edit, args=(number,))
+        share(conversation(t("playground.title"), here.conversation.turns, here.clips))
+    st.button(
+        t("frame.start_over"),
+        key="start_over",
+        icon=":material/restart_alt:",
+        on_click=_start_over,
+        args=(client,),
+    )
+
+
+def _ending(turn: Turn, here: Playground) -> None:
     """Say how it ended: how long it took, or what went wrong and what to do."""
-    if progress.error is not None:
-        kept = " What had come is kept." if progress.text else ""
-        st.error(f"{progress.error.message}{kept}", icon=":material/error:")
-    elif progress.phase == "stopped":
-        st.caption("Stopped. This is what had come." if progress.text else "Stopped before the first word.")
-    elif not progress.text.strip():
-        st.info("The model had nothing to say. Try other words, or a longer clip.")
-    elif progress.cut:
-        st.caption("The answer was cut here because it reached its longest length.")
+    progress = turn.answer.progress
+    ending(progress)
     if progress.heard and progress.text:
-        st.caption(CAUTION)
-    line = timing_line(progress.timing, visit.clip.seconds if visit.clip else 0.0) if progress.timing else ""
-    if line:
+        st.caption(t("answer.caution"))
+    if progress.timing:
+        line = timing_line(progress.timing, sum(clip.seconds for clip in here.clips))
         with st.container(key="timing"):
-            st.caption(line)
+            if line:
+                st.caption(line)
+            with st.expander(t("time.details"), type="compact"):
+                figures = "<br>".join(html.escape(figure) for figure in details(progress.timing, turn.model))
+                st.html(f'<p class="m-note">{figures}</p>')
 
 
 def _stop() -> None:
-    answer = session().answer
-    if answer is not None:
-        answer.stop()
+    last = session().part(Playground).conversation.last
+    if last is not None:
+        last.answer.stop()
 
 
 def _start_over(client: Client) -> None:

@@ -2,88 +2,50 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
-from ui.wire import ClientError, Event, ModelCard, StoredClip, error_of, events, model_card
+from ui.sound import with_true_length
+from ui.stream import CONNECT_TIMEOUT_S, refusal, sentences
+from ui.stream import AnswerStream as AnswerStream
+from ui.transcript_stream import TranscriptStream
+from ui.visitor import Visitor
+from ui.wire import ClientError, ModelCard, StoredClip, model_card
 
 VISITOR_HEADER = "x-meralion-visitor"
-CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 30.0  # for everything but an answer
+TRANSCRIPT_TIMEOUT_S = 300.0
+SPEECH_TIMEOUT_S = 120.0  # for a first sentence to be said, on a busy machine and after a queue
 GONE = "The demo's backend has stopped. It is being started again: press Ask again."
 ELSEWHERE = "The demo's backend does not answer. Please tell the host, then try again."
-SLOW = "The demo's backend took too long. It may be busy: wait a moment, then try again."
-STRANGE = "The demo's backend gave an answer that this page cannot read. Please tell the host."
-
-
-class AnswerStream:
-    """An answer on its way. Iterate it once; `close` from any thread ends it and frees the model's place."""
-
-    def __init__(
-        self, url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout_s: float, gone: str
-    ) -> None:
-        self._url = url
-        self._headers = headers
-        self._body = body
-        self._timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
-        self._gone = gone
-        self._socket: socket.socket | None = None
-        self._closed = False
-
-    def __iter__(self) -> Generator[Event, None, None]:
-        # A connection of its own, so that hanging up disturbs no other request.
-        with (
-            _sentences(self._gone),
-            httpx.Client(timeout=self._timeout, trust_env=False) as http,
-            http.stream(
-                "POST", self._url, headers=self._headers, json=self._body, extensions={"trace": self._trace}
-            ) as response,
-        ):
-            if response.is_error:
-                response.read()
-                raise _error(response)
-            yield from events(response.iter_lines())
-
-    def close(self) -> None:
-        """Hang up, also while nothing has come yet: reading ends at once and the upstream sees it."""
-        self._closed = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _trace(self, name: str, info: Mapping[str, Any]) -> None:
-        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._socket = info["return_value"].get_extra_info("socket")
-            if self._closed:
-                self.close()
 
 
 class Client:
     """The controller as one visitor sees it. Safe to use from several threads."""
 
-    def __init__(self, base_url: Callable[[], str], visitor: str, http: httpx.Client, local: bool) -> None:
+    def __init__(
+        self, base_url: Callable[[], str], visitor: Visitor, http: httpx.Client, local: bool
+    ) -> None:
         """Use the controller at `base_url()`, asked at each call since a restarted one has a new port."""
         self._base_url = base_url
-        self._headers = {VISITOR_HEADER: visitor}
+        self._visitor = visitor
         self._http = http
         self._gone = GONE if local else ELSEWHERE
 
     def models(self) -> list[ModelCard]:
         """Return the models that the controller knows, up or not. Raises ClientError."""
         body = self._json("GET", "/v1/models")
-        with _sentences(self._gone):
+        with sentences(self._gone):
             return [model_card(row) for row in body["data"]]
 
     def upload(self, data: bytes, name: str) -> StoredClip:
         """Hand a clip to the controller, which decodes and keeps it. Raises ClientError."""
         files = {"file": (name, data, "application/octet-stream")}
         body = self._json("POST", "/v1/files", data={"purpose": "user_data"}, files=files)
-        with _sentences(self._gone):
+        with sentences(self._gone):
             return StoredClip(str(body["id"]), float(body["meralion"]["seconds"]))
 
     def content(self, file_id: str) -> bytes:
@@ -105,32 +67,69 @@ class Client:
         self._send("DELETE", f"/v1/files/{file_id}")
 
     def ask(self, model: str, prompt: str, file_id: str, max_tokens: int, timeout_s: float) -> AnswerStream:
-        """Ask about a clip. Temperature 0, so that the same question gives the same answer."""
+        """Ask one question about a clip. Temperature 0, so that the same question gives the same answer."""
         content: list[dict[str, Any]] = [{"type": "file", "file": {"file_id": file_id}}]
         content.append({"type": "text", "text": prompt})
+        messages = [{"role": "user", "content": content}]
+        return self.chat(model, messages, timeout_s, temperature=0, max_tokens=max_tokens)
+
+    def chat(
+        self, model: str, messages: Sequence[Mapping[str, Any]], timeout_s: float, **sampling: float | int
+    ) -> AnswerStream:
+        """Ask with a whole conversation; `sampling` holds temperature, top_p, max_tokens, seed."""
         body = {
             "model": model,
-            "messages": [{"role": "user", "content": content}],
+            "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "temperature": 0,
-            "max_tokens": max_tokens,
+            **sampling,
         }
         url = self._url("/v1/chat/completions")
-        return AnswerStream(url, self._headers, body, timeout_s, self._gone)
+        return AnswerStream(url, self._headers(), body, timeout_s, self._gone)
+
+    def transcribe(
+        self, model: str, wav: bytes, language: str = "", timeout_s: float = TRANSCRIPT_TIMEOUT_S
+    ) -> TranscriptStream:
+        """Write down a recording with times while it is read: two hours and 256 MiB at most, any format.
+
+        It is sent whole and kept nowhere: `upload`, which takes five minutes, is not needed first. `language`
+        is a code such as "en"; without one the model finds out. `timeout_s` is the longest silence: to pass
+        over an hour in which nobody speaks takes a while.
+        """
+        fields = {"model": model, **({"language": language} if language else {})}
+        url = self._url("/v1/audio/transcriptions")
+        return TranscriptStream(url, self._headers(), fields, wav, timeout_s, self._gone)
+
+    def speak(self, text: str, model: str, voice: str = "", speed: float = 1.0) -> bytes:
+        """Read a text aloud; return a WAV. Raises ClientError.
+
+        Without `voice` the model's own is used; `speed` is 0.25 to 4 times the usual.
+        """
+        body: dict[str, Any] = {"model": model, "input": text, "response_format": "wav", "speed": speed}
+        if voice:
+            body["voice"] = voice
+        timeout = httpx.Timeout(SPEECH_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        return with_true_length(self._send("POST", "/v1/audio/speech", json=body, timeout=timeout).content)
+
+    def for_openai(self) -> tuple[str, dict[str, str]]:
+        """Return what an OpenAI client needs to ask as this visitor: the address and the headers."""
+        return self._url("/v1"), self._headers()
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
         response = self._send(method, path, **arguments)
-        with _sentences(self._gone):
+        with sentences(self._gone):
             return response.json()
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         url = self._url(path)
-        with _sentences(self._gone):
-            response = self._http.request(method, url, headers=self._headers, **arguments)
+        with sentences(self._gone):
+            response = self._http.request(method, url, headers=self._headers(), **arguments)
         if response.is_error:
-            raise _error(response)
+            raise refusal(response)
         return response
+
+    def _headers(self) -> dict[str, str]:
+        return {VISITOR_HEADER: self._visitor.token()}
 
     def _url(self, path: str) -> str:
         return self._base_url().rstrip("/") + path
@@ -140,28 +139,3 @@ def new_http() -> httpx.Client:
     """Make the connections that all visitors of this server share; the environment's proxies are not used."""
     timeout = httpx.Timeout(REPLY_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     return httpx.Client(timeout=timeout, trust_env=False)
-
-
-def _error(response: httpx.Response) -> ClientError:
-    with contextlib.suppress(ValueError):
-        if error := error_of(response.json()):
-            error.status = response.status_code
-            return error
-    error = ClientError(f"{STRANGE} (HTTP {response.status_code})", "strange", response.is_server_error)
-    error.status = response.status_code
-    return error
-
-
-@contextlib.contextmanager
-def _sentences(gone: str) -> Iterator[None]:
-    """Turn what httpx and a broken reply raise into a ClientError with a plain sentence."""
-    try:
-        yield
-    except httpx.ConnectTimeout as error:
-        raise ClientError(gone, "backend_gone", retryable=True) from error
-    except httpx.TimeoutException as error:
-        raise ClientError(SLOW, "timeout", retryable=True) from error
-    except (httpx.TransportError, httpx.StreamError) as error:
-        raise ClientError(gone, "backend_gone", retryable=True) from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ClientError(STRANGE, "strange") from error

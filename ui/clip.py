@@ -14,10 +14,10 @@ Origin = Literal["sample", "upload", "microphone"]
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a clip looks like, as markup."""
+    """What a clip looks like."""
 
-    waveform: str
-    spectrogram: str
+    peaks: list[float]  # from start to end, each 0 to 1
+    spectrogram: str  # a PNG as a data URI
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Clip:
     @cached_property
     def pictures(self) -> Pictures:
         """The waveform and the spectrogram, drawn once and forgotten with the clip."""
-        sound = waveform.samples(self.wav)
-        return Pictures(waveform.waveform_html(sound), waveform.spectrogram_html(sound))
+        sound = waveform.pcm(self.wav)
+        return Pictures(waveform.peaks(sound), waveform.spectrogram(sound))
 
 
 def store(client: Client, data: bytes, name: str, origin: Origin, title: str, sample_id: str = "") -> Clip:

@@ -7,23 +7,48 @@ import html
 import streamlit as st
 
 from ui.clip import Clip
+from ui.language import t
+from ui.player import Labels, player
+from ui.transcript import Transcript
 from ui.words import seconds
 
-ORIGINS = {"sample": "Sample", "upload": "Your file", "microphone": "Your voice"}
-NO_CLIP = "No clip yet. Pick a sample, upload a recording or speak."
+PLAYER = "clip_player"  # what a transcript of the clip calls its player by
 
 
-def clip_panel(clip: Clip | None) -> None:
-    """Show the clip, or an empty place of the same height so that nothing moves when one is chosen."""
-    with st.container(key="clip", gap="small"):
+def clip_panel(clip: Clip | None, *, number: int = 0, transcript: Transcript | None = None) -> None:
+    """Show the clip, or an empty place of the same height so that nothing moves when one is chosen.
+
+    `number` is 1 or 2 where two are compared; what is known of a `transcript` is marked in the picture.
+    """
+    with st.container(key="clip_first" if number == 1 else "clip", gap="small"):
         if clip is None:
-            st.html(f'<div class="m-empty m-no-clip">{NO_CLIP}</div>')
+            st.html(f'<div class="m-empty m-no-clip">{html.escape(t("clip.none"))}</div>')
             return
-        st.html(
-            f'<div class="m-clip"><b>{html.escape(clip.title)}</b>'
-            f"<span>{ORIGINS[clip.origin]} · {seconds(clip.seconds)}</span></div>"
+        about = t(f"clip.from_{clip.origin}")
+        if clip.seconds:
+            about = f"{about} · {seconds(clip.seconds)}"
+        name = f"{number}. {clip.title}" if number else clip.title
+        st.html(f'<div class="m-clip"><b>{html.escape(name)}</b><span>{html.escape(about)}</span></div>')
+        progress = transcript.progress if transcript else None
+        player(
+            clip,
+            f"{PLAYER}_first" if number == 1 else PLAYER,
+            read_until=progress.read_until if progress and not progress.ended else None,
+            marks=[(segment.start, segment.end) for segment in progress.segments] if progress else (),
+            labels=_labels(),
         )
-        shape, pitch = st.tabs(["Waveform", "Spectrogram"])
-        shape.html(clip.pictures.waveform)
-        pitch.html(clip.pictures.spectrogram)
-        st.audio(clip.wav, format="audio/wav")
+
+
+def _labels() -> Labels:
+    return Labels(
+        play=t("clip.play"),
+        pause=t("clip.pause"),
+        speed=t("clip.speed"),
+        position=t("clip.position"),
+        of=t("clip.of"),
+        waveform=t("clip.waveform"),
+        waveform_shows=t("clip.waveform_shows"),
+        spectrogram=t("clip.spectrogram"),
+        spectrogram_shows=t("clip.spectrogram_shows"),
+        failed=t("clip.failed"),
+    )

@@ -12,6 +12,7 @@ from ui.local_backend import LocalBackend
 from ui.session import session
 from ui.settings import ROOT, settings
 from ui.terminal import end_with_terminal
+from ui.visitor import Visitor
 from ui.wire import ClientError, ModelCard
 
 MODELS_TTL_S = 2  # a model that came up or went down shows within this time
@@ -22,7 +23,7 @@ POLL_S = 0.5
 @st.cache_resource(show_spinner=False)
 def _local_backend() -> LocalBackend:
     end_with_terminal()
-    return LocalBackend(ROOT, settings().start_timeout_s)
+    return LocalBackend(ROOT, settings().start_timeout_s, secret=settings().secret)
 
 
 @st.cache_resource(show_spinner=False)
@@ -32,9 +33,11 @@ def _http() -> httpx.Client:
 
 def client() -> Client:
     """Return the client of this visit; without MERALION_BACKEND_URL it starts a controller of our own."""
-    url = settings().backend_url
-    base_url = (lambda: url) if url else _local_backend().url
-    return Client(base_url, session().visitor, _http(), local=not url)
+    name, url = session().visitor, settings().backend_url
+    if url:
+        return Client(lambda: url, Visitor(name, settings().secret), _http(), local=False)
+    backend = _local_backend()
+    return Client(backend.url, Visitor(name, backend.secret), _http(), local=True)
 
 
 @st.cache_data(ttl=MODELS_TTL_S, max_entries=1, show_spinner=False)
@@ -42,10 +45,14 @@ def _models(_client: Client) -> list[ModelCard]:
     return _client.models()
 
 
+def all_models() -> list[ModelCard]:
+    """Return every model that the controller knows, the default ones first. Raises ClientError."""
+    return sorted(_models(client()), key=lambda card: not card.default)
+
+
 def chat_models() -> list[ModelCard]:
     """Return the models that can be asked about a clip, the default one first. Raises ClientError."""
-    models = [card for card in _models(client()) if card.kind == "chat"]
-    return sorted(models, key=lambda card: not card.default)
+    return [card for card in all_models() if card.kind == "chat"]
 
 
 def wait_until_up(client: Client, model_id: str) -> None:

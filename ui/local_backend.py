@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import subprocess
 import sys
 import threading
@@ -26,7 +27,11 @@ END_TIMEOUT_S = 5.0
 class LocalBackend:
     """One controller process. Any number of threads may ask for its address; only one of them starts it."""
 
-    def __init__(self, root: Path, start_timeout_s: float, command: tuple[str, ...] = COMMAND) -> None:
+    def __init__(
+        self, root: Path, start_timeout_s: float, command: tuple[str, ...] = COMMAND, secret: str = ""
+    ) -> None:
+        """Prepare to run `command`; visitors are signed with `secret`, or else with one of our own."""
+        self.secret = secret or secrets.token_urlsafe(32)
         self._root = root
         self._start_timeout_s = start_timeout_s
         self._command = command
@@ -56,6 +61,7 @@ class LocalBackend:
             "MERALION_HOST": "127.0.0.1",
             "MERALION_PORT": "0",
             "MERALION_EXIT_WITH_PARENT": "1",
+            "MERALION_VISITOR_SECRET": self.secret,
             "PYTHONPATH": path,
         }
         # Python's pipes are not inheritable and close_fds is on: no other child can keep stdin open.

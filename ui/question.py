@@ -1,131 +1,130 @@
-"""Step 2: the clip, the task chips, the prompt in the visitor's own words, and Ask."""
+"""Step 2: the clip, or the two that are compared, the task chips, the prompt in own words, and Ask."""
 
 from __future__ import annotations
 
-import html
-
 import streamlit as st
 
-from ui import samples
-from ui.answer import Answer
-from ui.client import AnswerStream, Client
-from ui.clip import Clip, ensure_stored
-from ui.clip_panel import clip_panel
-from ui.connection import wait_until_up
-from ui.session import Session, session
-from ui.settings import settings
-from ui.tasks import BY_NAME, FIRST, MAX_PROMPT_CHARACTERS, TASKS, prompt_problem
+from ui.asking import ask
+from ui.chips import chips, ready_questions
+from ui.client import Client
+from ui.clip import Clip
+from ui.clip_panel import PLAYER, clip_panel
+from ui.kiosk import is_kiosk
+from ui.language import t
+from ui.playground_state import Playground
+from ui.sampling import sampling_controls
+from ui.session import session
+from ui.tasks import MAX_PROMPT_CHARACTERS
+from ui.transcript_view import TranscriptView, begin, transcript_button, transcript_view
 from ui.wire import ModelCard
 
-NO_CLIP = "There is no voice clip yet. Pick a sample, upload a recording or speak, then press Ask."
-DOUBLE_CLICK_S = 1.0
-READY_QUESTIONS = 3
-ASKED_BY_CHIP = ("transcribe", "translate", "summarise")  # the same for every clip: a chip says it already
 
-
-def question(visit: Session, client: Client, model: ModelCard | None) -> None:
-    """Show everything that makes a question."""
-    st.session_state.setdefault("prompt", FIRST.prompt)
-    if visit.pending is not None:
-        with st.spinner("Reading your clip…"):
-            visit.settle(client)
-        st.rerun()
-    clip_panel(visit.clip)
-    _chips(visit, model)
-    _ready_questions(visit, model)
-    st.text_area(
-        "Your question, in your own words",
+def question(here: Playground, client: Client, model: ModelCard | None) -> TranscriptView | None:
+    """Show everything that makes a question; return the transcript that is being written, to be followed."""
+    if here.long is not None:
+        return _long(here, here.long, client, model)
+    transcript = _clips(here, client, model)
+    chips(here, model)
+    # Given as the default as well, and at each run: a browser that is still loading the box when the next run
+    # comes would else show it empty.
+    here.prompt = st.text_area(
+        t("question.label"),
+        str(st.session_state.get("prompt", here.prompt)),
         key="prompt",
         height=68,
-        help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters.",
+        help=t("question.most", most=f"{MAX_PROMPT_CHARACTERS:,}"),
     )
-    if visit.ask_problem:
-        st.error(visit.ask_problem, icon=":material/info:")
+    if here.editing is not None:
+        st.caption(t("question.editing"))
+        st.button(
+            t("question.stop_editing"),
+            key="stop_editing",
+            type="tertiary",
+            icon=":material/edit_off:",
+            on_click=_stop_editing,
+        )
+    if here.problem:
+        st.error(here.problem, icon=":material/info:")
     st.button(
-        "Ask",
+        t("question.ask" if here.editing is None else "question.ask_instead"),
         key="ask",
         type="primary",
         icon=":material/send:",
         width="stretch",
-        disabled=visit.answering or model is None,
+        disabled=here.busy or model is None,
         on_click=ask,
         args=(client, model),
     )
+    ready_questions(here, model)
+    _more(here, client, model)
+    if not is_kiosk():
+        sampling_controls(here)
+    return transcript
 
 
-def ask(client: Client, model: ModelCard | None, again: bool = False) -> None:
-    """Ask what the page shows, or say what is missing. A second click of a double click asks nothing."""
-    visit = session()
-    last = visit.answer
-    if model is None or visit.answering or (last and not again and last.seconds < DOUBLE_CLICK_S):
+def _clips(here: Playground, client: Client, model: ModelCard | None) -> TranscriptView | None:
+    """Show the clip in hand with its transcript, or the two that are compared."""
+    if len(here.clips) > 1:
+        first, second = here.clips
+        clip_panel(first, number=1)
+        clip_panel(second, number=2)
+        st.button(
+            t("clip.compare_no_more"),
+            key="second_clip",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=_keep_only,
+            args=(second,),
+        )
+        return None
+    if not here.clips:
+        clip_panel(None)
+        return None
+    clip = here.clips[0]
+    clip_panel(clip, transcript=here.transcript)
+    if here.wants_second:
+        st.info(t("clip.choose_second"), icon=":material/library_music:")
+    return transcript_view(here, client, model, clip, PLAYER)
+
+
+def _more(here: Playground, client: Client, model: ModelCard | None) -> None:
+    """Show what else can be done with the clip."""
+    if len(here.clips) != 1:
         return
-    prompt = str(st.session_state.get("prompt", ""))
-    clip = visit.clip
-    visit.ask_problem = prompt_problem(prompt) if clip else NO_CLIP
-    if clip and not visit.ask_problem:
-        question = prompt.strip()
-        left_alone_s = settings().left_alone_s
-        visit.go_to("step_3")
-        visit.answer = Answer(question, lambda: _open(client, model.id, question, clip), left_alone_s)
+    with st.container(key="clip_actions", horizontal=True, gap="small"):
+        st.button(
+            t("clip.compare_cancel" if here.wants_second else "clip.compare"),
+            key="second_clip",
+            type="tertiary",
+            icon=":material/close:" if here.wants_second else ":material/compare_arrows:",
+            on_click=_want_second,
+        )
+        if here.transcript is None:
+            transcript_button(here, client, model, here.clips[0])
 
 
-def _open(client: Client, model_id: str, prompt: str, clip: Clip) -> AnswerStream:
-    """Wait for a model that is starting, and open the stream. Raises ClientError."""
-    wait_until_up(client, model_id)
-    host = settings()
-    file_id = ensure_stored(client, clip)
-    return client.ask(model_id, prompt, file_id, host.max_tokens, host.answer_timeout_s)
+def _long(
+    here: Playground, recording: Clip, client: Client, model: ModelCard | None
+) -> TranscriptView | None:
+    """Show a recording that is too long to be asked about, and what is said in it."""
+    if here.transcript is None and model is not None:
+        begin(here, client, model, recording)
+    clip_panel(recording, transcript=here.transcript)
+    st.caption(t("transcript.only"))
+    return transcript_view(here, client, model, recording, PLAYER)
 
 
-def _chips(visit: Session, model: ModelCard | None) -> None:
-    """Show a chip for each task; Streamlit's own pills cannot grey a single one, so they are buttons."""
-    cannot: dict[str, list[str]] = {}
-    with st.container(key="task", horizontal=True, gap="small"):
-        for task in TASKS:
-            can = model.can(task.name) if model else None
-            supported = can is None or can.supported
-            if can and not supported:
-                cannot.setdefault(can.reason or "This model cannot do it.", []).append(task.label)
-            st.button(
-                task.label,
-                key=f"task_{task.name}",
-                icon=task.icon,
-                type="primary" if supported and visit.task == task.name else "secondary",
-                disabled=not supported,
-                help=None if can is None or supported else can.reason,
-                on_click=_choose_task,
-                args=(task.name, task.prompt),
-            )
-    lines = (f"<b>{' and '.join(labels)}</b> {html.escape(reason)}" for reason, labels in cannot.items())
-    if cannot:
-        st.html(f'<p class="m-note">{"<br>".join(lines)}</p>')
-
-
-def _ready_questions(visit: Session, model: ModelCard | None) -> None:
-    """Show the questions that come with a sample and that the model can take."""
-    clip = visit.clip
-    sample = samples.load(settings().samples_dir).find(clip.sample_id) if clip and clip.sample_id else None
-    ready = [
-        question
-        for question in (sample.questions if sample else ())
-        if question.task not in ASKED_BY_CHIP and (model is None or model.can(question.task).supported)
-    ][:READY_QUESTIONS]
-    if not ready:
-        return
-    with st.container(key="ready", gap=None):
-        for number, question in enumerate(ready):
-            st.button(
-                question.text,
-                key=f"ready_{number}",
-                type="tertiary",
-                icon=":material/subdirectory_arrow_right:",
-                on_click=_choose_task,
-                args=(question.task, question.text),
-            )
-
-
-def _choose_task(name: str, prompt: str) -> None:
+def _want_second() -> None:
     visit = session()
-    visit.task = name if name in BY_NAME else "answer"
-    visit.ask_problem = ""
-    st.session_state["prompt"] = prompt
+    here = visit.part(Playground)
+    here.wants_second = not here.wants_second
+    if here.wants_second:
+        visit.go_to("step_1")
+
+
+def _keep_only(clip: Clip) -> None:
+    session().part(Playground).keep_only(clip)
+
+
+def _stop_editing() -> None:
+    session().part(Playground).editing = None

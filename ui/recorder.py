@@ -12,24 +12,13 @@ from urllib.parse import urlsplit
 import streamlit as st
 from audio_recorder_streamlit import audio_recorder
 
+from ui.language import t
 from ui.session import Session
 
 SAMPLE_RATE = 16_000
 ENERGY_THRESHOLD = 0.01  # root mean square; a quiet room is well below, a voice near the device well above
 IDLE_COLOUR, RECORDING_COLOUR = "#1b8f7b", "#d9482f"  # seen well by day and by night
 Microphone = Literal["ready", "none", "denied", "insecure"]
-
-PROBLEMS: dict[Microphone, str] = {
-    "none": "The browser finds no microphone on this device. Plug one in, or upload a recording instead.",
-    "denied": (
-        "The browser has been told to keep the microphone from this page. Press the microphone or padlock "
-        "sign beside the page's address, choose Allow, then load the page again."
-    ),
-    "insecure": (
-        "Browsers lend the microphone only to pages whose address begins with https. Ask the host for that "
-        "address. Meanwhile, record with your phone's own voice recorder and upload the file."
-    ),
-}
 
 _LOOK_FOR_MICROPHONE = """
 export default function ({ setStateValue, parentElement }) {
@@ -56,12 +45,12 @@ export default function ({ setStateValue, parentElement }) {
 def microphone_problem() -> str:
     """Return the sentence for a microphone that cannot work here, or ""; call it once a run."""
     if is_insecure(st.context.url):
-        return PROBLEMS["insecure"]
+        return t("ways.microphone_insecure")
     # Registered at each run, since the registry belongs to the server and not to this module.
     probe = st.components.v2.component("microphone_probe", js=_LOOK_FOR_MICROPHONE)
     found = probe(key="microphone_probe")
     state = cast(Microphone, getattr(found, "microphone", None) or "ready")
-    return PROBLEMS.get(state, "")
+    return "" if state == "ready" else t(f"ways.microphone_{state}")
 
 
 def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[bytes], None]) -> None:
@@ -75,7 +64,7 @@ def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[by
                 on_clip(recording.getvalue())
 
         st.audio_input(
-            "Record", sample_rate=SAMPLE_RATE, key=key, on_change=take, label_visibility="collapsed"
+            t("ways.record"), sample_rate=SAMPLE_RATE, key=key, on_change=take, label_visibility="collapsed"
         )
         return
     wav = audio_recorder(
@@ -88,7 +77,7 @@ def recorder(visit: Session, simple: bool, pause_s: float, on_clip: Callable[[by
         recording_color=RECORDING_COLOUR,
         key=f"auto_{key}",
     )
-    st.html('<p class="m-note">Tap it and speak. It turns red while it listens and stops when you pause.</p>')
+    st.html(f'<p class="m-note">{t("ways.tap_and_speak")}</p>')
     if wav:
         on_clip(wav)
         st.rerun()

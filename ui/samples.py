@@ -34,6 +34,7 @@ class Sample:
     seconds: float
     speakers: int
     questions: tuple[Question, ...]
+    transcript: str = ""  # what is said in it, where that is known
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def load(folder: Path) -> Collection:
             seconds=float(row["seconds"]),
             speakers=int(row.get("speakers", 1)),
             questions=tuple(Question(prompt["task"], prompt["text"]) for prompt in row.get("prompts", ())),
+            transcript=str(row.get("transcript", "")),
         )
         for row in content["samples"]
     )

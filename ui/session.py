@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ui.answer import Answer
 from ui.client import Client
 from ui.clip import Clip, Origin, store
-from ui.tasks import FIRST
+from ui.visitor import new_name
 from ui.wire import ClientError
 
 KEPT_FILES = 3  # clips that the controller keeps for a visitor who tries one after another
 SESSION_KEY = "visit"
+
+
+class Part(ABC):
+    """What one page remembers; made when it is first looked for."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way that the visitor waits for or hears."""
+        return False
+
+    @abstractmethod
+    def clear(self) -> None:
+        """End what is on its way."""
+
+
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 @dataclass(frozen=True)
@@ -35,23 +52,33 @@ class Pending:
 class Session:
     """One visit. `emptied` counts how often upload and recorder were cleared; it goes into their keys."""
 
-    visitor: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    visitor: str = field(default_factory=new_name)
+    language: str = ""  # chosen on the page; empty: the browser's
+    model: str = ""  # the id of the model chosen for all pages; empty: the default one
     emptied: int = 0
     pending: Pending | None = None
     clip: Clip | None = None
-    clip_problem: str = ""
+    clip_problem: str | ClientError = ""  # why what was handed in could not become the clip
     clip_problem_from: Origin = "upload"
-    task: str = FIRST.name
-    ask_problem: str = ""
-    answer: Answer | None = None
+    too_long: Pending | None = None  # what was handed in and is only too long to be asked about
     files: deque[str] = field(default_factory=deque)
-    next_step: str = ""  # the part of the page to bring into view on a phone
+    next_step: str = ""  # the part of the page to bring into view
     steps_taken: int = 0
+    parts: dict[type[Part], Part] = field(default_factory=dict)
+    owes_a_run: bool = False  # a click was taken in, and the whole page has not been drawn since
+
+    def part(self, kind: type[AnyPart]) -> AnyPart:
+        """Return what one page remembers, as an object of a class of its own."""
+        if kind not in self.parts:
+            self.parts[kind] = kind()
+        found = self.parts[kind]
+        assert isinstance(found, kind)
+        return found
 
     @property
-    def answering(self) -> bool:
-        """Whether an answer is on its way."""
-        return self.answer is not None and not self.answer.progress.ended
+    def busy(self) -> bool:
+        """Whether an answer is being made or spoken, on whichever page."""
+        return any(part.busy for part in self.parts.values())
 
     def widget_key(self, name: str) -> str:
         """Return a key that changes each time the widgets are emptied, since they cannot be set to empty."""
@@ -65,12 +92,12 @@ class Session:
     def take(self, pending: Pending) -> None:
         """Accept bytes; upload and recorder start empty again."""
         self.pending = pending
-        self.clip_problem = self.ask_problem = ""
+        self.clip_problem, self.too_long = "", None
         self.emptied += 1
 
-    def refuse(self, problem: str, origin: Origin) -> None:
+    def refuse(self, problem: str, origin: Origin, too_long: Pending | None = None) -> None:
         """Say why what came in one way cannot be the clip; upload and recorder start empty again."""
-        self.clip_problem, self.clip_problem_from = problem, origin
+        self.clip_problem, self.clip_problem_from, self.too_long = problem, origin, too_long
         self.emptied += 1
 
     def settle(self, client: Client) -> None:
@@ -81,37 +108,38 @@ class Session:
         try:
             clip = store(client, pending.data, pending.name, pending.origin, pending.title, pending.sample_id)
         except ClientError as error:
-            self.clip_problem, self.clip_problem_from = error.message, pending.origin
+            self.clip_problem, self.clip_problem_from = error, pending.origin
+            self.too_long = pending if error.code == "audio_too_long" else None
         else:
             self.choose(client, clip)
 
     def choose(self, client: Client, clip: Clip) -> None:
-        """Make this the clip that is asked about; an answer about the one before ends."""
-        self.drop_answer()
+        """Make this the clip that is asked about."""
         self.go_to("step_2")
         self.clip = clip
-        self.clip_problem = self.ask_problem = ""
+        self.clip_problem, self.too_long = "", None
         self.files.append(clip.file_id)
         forget(client, [self.files.popleft() for _ in range(len(self.files) - KEPT_FILES)])
 
-    def drop_answer(self) -> None:
-        """End the answer that is on its way, if any, and clear it from the page."""
-        if self.answer is not None:
-            self.answer.stop()
-            self.answer = None
+    def keep_track(self, clip: Clip) -> None:
+        """Remember where the controller keeps a clip, which may have been handed over anew."""
+        if clip.file_id not in self.files:
+            self.files.append(clip.file_id)
 
     def start_over(self, client: Client) -> None:
-        """Leave nothing of this visitor behind, here or at the controller."""
-        self.drop_answer()
+        """Leave nothing of this visitor behind, here or at the controller, but for language and model."""
+        for part in self.parts.values():
+            part.clear()
+        self.parts.clear()
         files = {*self.files} | ({self.clip.file_id} if self.clip else set())
         forget(client, sorted(files))
         self.clip = None
-        self.clip_problem = self.ask_problem = ""
-        self.task = FIRST.name
+        self.clip_problem, self.too_long = "", None
         self.files.clear()
         self.pending = None
-        self.visitor = secrets.token_urlsafe(24)
+        self.visitor = new_name()
         self.emptied += 1
+        self.go_to("head")
 
 
 def session() -> Session:
@@ -119,7 +147,25 @@ def session() -> Session:
     if SESSION_KEY not in st.session_state:
         st.session_state[SESSION_KEY] = Session()
     visit: Session = st.session_state[SESSION_KEY]
+    if _is_callback():
+        visit.owes_a_run = True
     return visit
+
+
+def run_that_is_owed() -> None:
+    """Draw the whole page if a click wants that; for fragments that draw themselves at intervals.
+
+    A click that comes while the page is being drawn is put together with a fragment's next turn, where that
+    comes too: Streamlit (1.60) then calls the click's callback and draws the fragment alone.
+    """
+    if session().owes_a_run:
+        st.rerun()
+
+
+def _is_callback() -> bool:
+    """Say whether a widget's callback is running: what comes before the script itself."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is not None and not getattr(context, "_has_script_started", True)
 
 
 def forget(client: Client, file_ids: list[str]) -> None:

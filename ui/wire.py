@@ -19,6 +19,7 @@ class ClientError(Exception):
         self.code = code
         self.retryable = retryable
         self.status = 0  # of the HTTP reply, where there was one
+        self.retry_after_s = 0  # when it may work again, where that was said
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class ModelCard:
     licence: str
     max_audio_seconds: float
     capabilities: Mapping[str, Capability]
+    languages: tuple[str, ...] = ()  # two-letter codes
+    engine: str = ""  # embedded, vllm or openai
+    detail: str = ""  # why it is not up
+    hub_id: str = ""
 
     def can(self, task: str) -> Capability:
         """Return what the model says about a task; a model that says nothing is taken to manage."""
@@ -71,6 +76,19 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """The question waits for its turn: its place, from 1, among so many who wait."""
+
+    position: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The wait is over: the question is being read."""
+
+
+@dataclass(frozen=True)
 class Heard:
     """More words of the transcript, from a model that listens before it answers."""
 
@@ -92,7 +110,42 @@ class Done:
     finish_reason: str = "stop"
 
 
-Event = Heard | Token | Done
+@dataclass(frozen=True)
+class Usage:
+    """How many tokens a model read and wrote, where it counts them; told after the end."""
+
+    read: int
+    written: int
+
+
+Event = Queued | Begun | Heard | Token | Done | Usage
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A sentence or less of a recording, and when it is said, in seconds from the start."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ReadUntil:
+    """How far a recording has been read and how long it is, both in seconds."""
+
+    read_until: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """All of a recording is written down: the whole text."""
+
+    text: str
+
+
+TranscriptEvent = Heard | Segment | ReadUntil | Written
 
 
 def model_card(row: Mapping[str, Any]) -> ModelCard:
@@ -113,6 +166,10 @@ def model_card(row: Mapping[str, Any]) -> ModelCard:
         licence=str(about.get("licence") or ""),
         max_audio_seconds=float(about.get("max_audio_seconds") or 0),
         capabilities=capabilities,
+        languages=tuple(str(code) for code in about.get("languages") or ()),
+        engine=str(about.get("engine") or ""),
+        detail=str(about.get("detail") or ""),
+        hub_id=str(about.get("hub_id") or ""),
     )
 
 
@@ -126,29 +183,51 @@ def error_of(body: Any) -> ClientError | None:
     return ClientError(str(error["message"]), str(error.get("code") or ""), retryable)
 
 
-def events(lines: Iterator[str]) -> Iterator[Event]:
-    """Read the server-sent events of a streamed answer until `[DONE]`. Raises ClientError."""
+def payloads(lines: Iterator[str]) -> Iterator[Mapping[str, Any] | None]:
+    """Yield the object in each server-sent event, and None for `[DONE]`; comments are passed over.
+
+    Raises ClientError where an event tells of one, and ValueError where it cannot be read.
+    """
     for line in lines:
         if not line.startswith("data:"):
             continue
         data = line[5:].strip()
         if data == "[DONE]":
+            yield None
+            continue
+        payload = json.loads(data)
+        if not isinstance(payload, dict):
+            raise ValueError("an event that is no object")
+        if error := error_of(payload):
+            raise error
+        yield payload
+
+
+def events(lines: Iterator[str]) -> Iterator[Event]:
+    """Read the server-sent events of a streamed answer until `[DONE]`. Raises ClientError."""
+    for chunk in payloads(lines):
+        if chunk is None:
             return
-        yield from _chunk_events(json.loads(data))
+        yield from _chunk_events(chunk)
     raise ClientError("The answer broke off before its end. Press Ask again.", "cut_off", retryable=True)
 
 
 def _chunk_events(chunk: Mapping[str, Any]) -> Iterator[Event]:
-    if error := error_of(chunk):
-        raise error
     about = chunk.get("meralion") or {}
+    if queued := about.get("queued"):
+        yield Queued(int(queued["position"]), int(queued["waiting"]))
     if heard := about.get("heard"):
         yield Heard(str(heard))
     for choice in (chunk.get("choices") or [])[:1]:
-        if text := (choice.get("delta") or {}).get("content"):
+        delta = choice.get("delta") or {}
+        if delta.get("role"):
+            yield Begun()
+        if text := delta.get("content"):
             yield Token(str(text))
         if reason := choice.get("finish_reason"):
             yield Done(_timing(about.get("timing") or {}), str(reason))
+    if usage := chunk.get("usage"):
+        yield Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
 
 
 def _timing(values: Mapping[str, Any]) -> Timing:
