@@ -2,8 +2,10 @@
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +21,21 @@ def save(
     )
     publish(name, text)
     print(text)
+
+
+def tell(name: str, title: str, rows: Sequence[Sequence[str]], note: str, *, write: bool) -> None:
+    """Print what was measured, and write it down if that is wanted."""
+    command = f"python -m benchmarks.{name} {shlex.join(sys.argv[1:])}".rstrip()
+    head = ["what", "measured", ""]
+    if write:
+        save(name, title, command, head, rows, note)
+    else:
+        print("\n".join([note, "", *table(head, rows), "", machine()]))
+
+
+def met(is_met: bool) -> str:
+    """Say whether a bar was met."""
+    return "ok" if is_met else "NOT MET"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
