@@ -9,13 +9,15 @@ VLLM := .venv-vllm/bin
 VLLM_PIP := $(VLLM)/python -m pip install --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vllm check style samples system
+.PHONY: help demo test vllm gateways check style samples system
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
 
 demo: .venv/demo ## Run the demo: make .venv the first time, then open the pages in a browser
 	@exec $(BIN)/streamlit run Home.py
+
+gateways: .venv-gateways/gateways ## Make .venv-gateways, the gateways that benchmarks/gateway.py measures ours against
 
 vllm: .venv-vllm/vllm ## Make .venv-vllm, vLLM for CPU with the plugin: python -m model.serve starts it
 
@@ -43,7 +45,7 @@ system:
 	@tests/system-packages
 
 # pip comes last into an environment, so one without it was interrupted and is made again.
-.venv/bin/pip .venv-vllm/bin/pip:
+.venv/bin/pip .venv-vllm/bin/pip .venv-gateways/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or run: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(@D)/.. || { rm -rf $(@D)/..; echo "Could not make $(patsubst %/bin,%,$(@D)). On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
@@ -56,6 +58,10 @@ system:
 
 .venv/test: .venv/demo requirements/test.txt
 	@$(PIP) -r requirements/test.txt
+	@touch $@
+
+.venv-gateways/gateways: requirements/gateways.txt | .venv-gateways/bin/pip
+	@.venv-gateways/bin/python -m pip install --disable-pip-version-check -r requirements/gateways.txt
 	@touch $@
 
 # torch comes first: the wrong build of it is told before the rest is fetched. The weights are for the converter.

@@ -14,7 +14,9 @@ import httpx
 import pytest
 import uvicorn
 
+from backend import broadcast, redis_link, shared_flight
 from backend.api import create_app
+from backend.protocol import Protocol
 from backend.settings import Settings
 from tests.backend.fake_engine import FakeEngine
 
@@ -57,8 +59,10 @@ def serving(settings: Settings, **options: Any) -> Iterator[str]:
     config = uvicorn.Config(
         create_app(settings, **options),
         port=0,
+        http=Protocol,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=1,
     )
@@ -116,8 +120,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 "first_byte_timeout_s": 2.0,
                 "silence_timeout_s": 0.5,
                 "probe_interval_s": 0.2,
-                "start_wait_s": 10.0,
+                "queue_timeout_s": 10.0,
                 "samples": tmp_path / "manifest.json",
+                "cache_file": tmp_path / "answers.sqlite",
             }
             chosen = Settings(models=models, **{**quick, **settings})
             options = {"engine_command": engine_command} if engine_command else {}
@@ -165,3 +170,12 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
     assert body["error"]["message"][-1] in ".?`"
     error: dict[str, Any] = body["error"]
     return error
+
+
+@pytest.fixture
+def patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is not about a busy machine: Redis may take seconds."""
+    names = ((redis_link, "PATIENCE_S"), (redis_link, "READ_PATIENCE_S"))
+    for module, name in (*names, (broadcast, "PATIENCE_S"), (shared_flight, "PATIENCE_S")):
+        monkeypatch.setattr(module, name, 5.0)
+    monkeypatch.setitem(redis_link._OPTIONS, "socket_connect_timeout", 5.0)

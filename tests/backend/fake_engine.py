@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Behaviour = Callable[["Exchange"], Awaitable[None]]
 
@@ -135,18 +137,71 @@ def stalls_after(*tokens: str) -> Behaviour:
     return behave
 
 
-def sends(*pieces: bytes, content_type: str = "text/event-stream", end: bool = True) -> Behaviour:
+def sends(
+    *pieces: bytes, content_type: str = "text/event-stream", end: bool = True, gap_s: float = 0.005
+) -> Behaviour:
     """Exactly these bytes, each in a packet of its own."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.head(content_type=content_type)
         for piece in pieces:
             await exchange.send(piece)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(gap_s)
         if end:
             await exchange.end()
         else:
             exchange.writer.transport.abort()
+
+    return behave
+
+
+def recital(question: str, length: int = 20) -> list[str]:
+    """What `recites` answers: distinct words that belong to one question, so that mixed answers show."""
+    name = hashlib.sha256(question.encode()).hexdigest()[:6]
+    return [f"{name}.{number} " for number in range(length)]
+
+
+def recites(
+    *,
+    length: int = 20,
+    gap_s: float = 0.0,
+    by: int = 1,
+    fault_at: int | None = None,
+    fault: Literal["cut", "stall", "extra line", "broken line"] = "cut",
+) -> Behaviour:
+    """The recital of the question, `by` words at a time, or its rest where the answer was begun already."""
+
+    async def behave(exchange: Exchange) -> None:
+        messages = exchange.json["messages"]
+        begun = ""
+        if messages[-1]["role"] == "assistant":
+            assert exchange.json["continue_final_message"] and not exchange.json["add_generation_prompt"]
+            begun = messages.pop()["content"]
+        text = "".join(recital(messages[-1]["content"], length))
+        assert text.startswith(begun)
+        rest = text[len(begun) :]
+        words = re.findall(r" ?\S+ ?", rest)[: exchange.json.get("max_tokens")]
+        await exchange.head()
+        await exchange.event(chunk({"role": "assistant", "content": ""}))
+        for at in range(0, len(words), by):
+            if at == fault_at:
+                if fault == "cut":
+                    exchange.left.set()
+                    exchange.writer.transport.abort()
+                    return
+                if fault == "stall":
+                    await exchange.until_left()
+                    return
+                await exchange.event('{"id": "x", "choices": [{"delta": {"content": "lo')
+                if fault == "broken line":
+                    continue
+            await exchange.token("".join(words[at : at + by]))
+            await asyncio.sleep(gap_s)
+        await exchange.event(chunk({}, "stop" if "".join(words).strip() == rest.strip() else "length"))
+        usage = {"prompt_tokens": 7, "completion_tokens": len(words), "total_tokens": 7 + len(words)}
+        await exchange.event({"id": "x", "choices": [], "usage": usage})
+        await exchange.event("[DONE]")
+        await exchange.end()
 
     return behave
 
@@ -163,6 +218,7 @@ class FakeEngine:
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.open()
@@ -178,13 +234,25 @@ class FakeEngine:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
-        """Stop listening: connections are refused."""
+        """Go away: connections are cut, and then refused."""
 
         async def stop() -> None:
             assert self._server is not None
             self._server.close()
+            for writer in self._writers:
+                writer.transport.abort()
 
         asyncio.run_coroutine_threadsafe(stop(), self._loop).result()
+
+    def die(self) -> None:
+        """Go away as a killed process does: its door is shut, and what it was saying is cut."""
+        self.close()
+
+        def cut() -> None:
+            for exchange in self.exchanges:
+                exchange.writer.transport.abort()
+
+        self._loop.call_soon_threadsafe(cut)
 
     def shut_down(self) -> None:
         self.close()
@@ -201,9 +269,11 @@ class FakeEngine:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._one(reader, writer):
                 pass
+        self._writers.discard(writer)
         writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

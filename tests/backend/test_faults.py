@@ -22,7 +22,7 @@ from tests.backend.fake_engine import (
 )
 
 CHAT = "/v1/chat/completions"
-BROKEN = "The model stopped in the middle of its answer. What came so far is kept; ask again."
+BROKEN = "The model stopped in the middle of its answer. What came so far is kept; asking again is safe."
 
 
 def until_both_answer(client: httpx.Client, *engines: FakeEngine) -> None:
@@ -76,7 +76,7 @@ def test_the_same_instance_is_asked_again_once_it_is_back(start: Start, engine: 
 
 
 def test_two_failures_are_told(start: Start, engine: FakeEngine, second_engine: FakeEngine) -> None:
-    client = start(row([engine.url, second_engine.url]))
+    client = start(row([engine.url, second_engine.url]), retries=1)
     until_both_answer(client, engine, second_engine)
     before = len(engine.exchanges) + len(second_engine.exchanges)
     engine.default = second_engine.default = refuses(500)
@@ -85,7 +85,7 @@ def test_two_failures_are_told(start: Start, engine: FakeEngine, second_engine: 
     busy = client.post(CHAT, json=question())
     assert error_of(busy, 429)["type"] == "rate_limit_error"
     assert busy.headers["retry-after"]
-    assert len(engine.exchanges) + len(second_engine.exchanges) == before + 4
+    assert len(engine.exchanges) + len(second_engine.exchanges) == before + 2 + 3
 
 
 def test_what_the_engine_says_about_the_callers_request_is_passed_on_and_not_retried(
@@ -118,6 +118,7 @@ def test_what_concerns_our_own_key_or_name_is_not(
         sends(
             b"data: " + json.dumps(chunk({"content": "Chick"})).encode() + b"\n\n",
             b'data: {"error": {"message": "boom"}}\n\n',
+            gap_s=0.1,  # in one packet with the first word it would be a fault before it
         ),
     ],
     ids=["cut", "no finish", "stall", "done without finish", "error event"],
@@ -144,7 +145,7 @@ def test_a_whole_answer_that_breaks_is_an_error(client: httpx.Client, engine: Fa
     assert error_of(client.post(CHAT, json=question()), 502)["code"] == "answer_interrupted"
 
 
-def test_malformed_lines_split_characters_and_odd_line_ends_are_survived(
+def test_split_characters_comments_and_odd_line_ends_are_survived(
     client: httpx.Client, engine: FakeEngine
 ) -> None:
     rice = b"data: " + json.dumps(chunk({"content": "鸡饭 🍚"}), ensure_ascii=False).encode() + b"\r\n\r\n"
@@ -154,9 +155,6 @@ def test_malformed_lines_split_characters_and_odd_line_ends_are_survived(
             b": a comment\r\n",
             b"event: message\nid: 7\n",
             *(bytes([byte]) for byte in rice),
-            b"data: {not json\n\n",
-            b"data: 5\n\n",
-            b'data: {"choices": [7]}\n\n',
             end,
             b"data: [DONE]\n\n",
         )
@@ -177,7 +175,7 @@ def test_an_answer_is_whole_after_its_finish_reason(client: httpx.Client, engine
 
 
 def test_a_model_whose_engine_is_gone_says_so_and_recovers(start: Start, engine: FakeEngine) -> None:
-    client = start(row([engine.url]))
+    client = start(row([engine.url]), queue_timeout_s=0.5)
     assert client.post(CHAT, json=question("One?")).status_code == 200
     engine.close()
     assert error_of(client.post(CHAT, json=question("Two?")), 503)["code"] == "model_unavailable"

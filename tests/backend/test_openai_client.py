@@ -16,7 +16,11 @@ from tests.model import clips
 
 @pytest.fixture
 def openai_client(client: httpx.Client) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{client.base_url}/v1", api_key="anything", max_retries=0) as ready:
+    with openai.OpenAI(
+        base_url=f"{client.base_url}/v1",
+        api_key="mk-9tQ2vXkLrW8sYbN4cZpE7uHjD3mA6fGqTxR1oVi0K5X",
+        max_retries=0,
+    ) as ready:
         yield ready
 
 

@@ -56,6 +56,35 @@ BROKEN = {
     ),
     "no instances": (row([]), "needs `instances`"),
     "no address": (row(["localhost:8000"]), "must start with http"),
+    "no host": (row(["http://"]), r"`instances\[0\].url`.*name a host"),
+    "no port": (row(["http://x:y"]), r"`instances\[0\].url`.*name a host"),
+    "an address of four numbers that is none": (row(["http://10.0.0.999:8000"]), "name a host"),
+    "a password": (row(["http://me:very-secret@x"]), "hold no password.*`api_key_env`"),
+    "a question": (row(["http://x/?a=b"]), r"without spaces, quotes, \? and #"),
+    "an address with a quote": (row([]).replace("= []", "= ['http://x/\"']"), "plain ASCII"),
+    "an address that is not ASCII": (row([]).replace("= []", '= ["http://x/é"]'), "plain ASCII"),
+    "an address twice": (row(["http://x", "http://x/v1"]), "names x twice"),
+    "an unknown key of an instance": (
+        row([]).replace("= []", '= [{ url = "http://x", wieght = 2 }]'),
+        r"`instances\[0\].wieght`.*Did you mean `weight`",
+    ),
+    "an instance without an address": (
+        row([]).replace("= []", "= [{ weight = 2 }]"),
+        r"`instances\[0\].url` is missing",
+    ),
+    "an instance that weighs nothing": (
+        row([]).replace("= []", '= [{ url = "http://x", weight = 0 }]'),
+        r"`instances\[0\].weight` must be more than 0",
+    ),
+    "no places": (row(["http://x"], more="places = 0\n"), "`places` must be at least 1"),
+    "two rows that differ in an instance": (
+        row(["http://x"], more="places = 4\n") + row(["http://x"], name="b"),
+        "tiny and b both run at x and differ",
+    ),
+    "two rows that differ in the engine that is ours": (
+        row([], engine="embedded", more="places = 4\n") + row([], engine="embedded", name="b"),
+        "tiny and b both run at the embedded engine",
+    ),
     "an unknown capability": (
         row(["http://x"]).replace("chat = true", "chatt = true"),
         r"row \[tiny\]: .*chatt",
@@ -89,6 +118,7 @@ def test_a_broken_table_stops_the_start(name: str, tmp_path: Path) -> None:
         registry.load(file)
     assert "models.toml" in str(caught.value)
     assert str(caught.value).endswith(".")
+    assert "very-secret" not in str(caught.value)
 
 
 def test_a_missing_table_says_which_setting_to_change(tmp_path: Path) -> None:
@@ -96,7 +126,18 @@ def test_a_missing_table_says_which_setting_to_change(tmp_path: Path) -> None:
         registry.load(tmp_path / "none.toml")
 
 
-def test_addresses_may_end_in_v1(tmp_path: Path) -> None:
+def test_an_instance_is_an_address_or_a_table(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
-    file.write_text(row(["http://a:1/v1/", "http://b:2"]))
-    assert registry.load(file)["tiny"].instances == ["http://a:1", "http://b:2"]
+    listed = '["http://a:1/v1/", { url = "https://b/x", weight = 2, places = 32 }]'
+    file.write_text(row([], more="places = 8\n").replace("= []", f"= {listed}"))
+    tiny = registry.load(file)["tiny"]
+    assert [(one.name, one.url, one.weight, tiny.places_at(one)) for one in tiny.instances] == [
+        ("a:1", "http://a:1", 1.0, 8),
+        ("b/x", "https://b/x", 2.0, 32),
+    ]
+
+
+def test_two_models_may_run_at_one_instance(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(row(["http://a:1"]) + row(["http://a:1"], name="voice", kind="speech"))
+    assert {one.instances[0].name for one in registry.load(file).values()} == {"a:1"}

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.request import without_control_tokens
+from backend.errors import InvalidRequest
+from backend.request import cleaned, without_control_tokens
+from backend.settings import Settings
 from tests.backend.conftest import question
 from tests.backend.fake_engine import FakeEngine
 
@@ -39,6 +41,19 @@ def test_deep_nesting_neither_survives_nor_takes_long() -> None:
     left = without_control_tokens(deep * 5)
     assert time.monotonic() - started < 0.5
     assert "<" not in left
+
+
+def test_the_length_is_checked_before_anything_is_taken_out() -> None:
+    started = time.monotonic()
+    for said in ("<<<s>s>s>" * 450_000, "<s>" * 4_000):
+        with pytest.raises(InvalidRequest) as caught:
+            cleaned(said, Settings())
+        assert caught.value.code == "prompt_too_long"
+    assert time.monotonic() - started < 0.5
+    assert cleaned(" <s>hello ", Settings()) == "hello"
+    with pytest.raises(InvalidRequest) as caught:
+        cleaned(" <s> ", Settings())
+    assert caught.value.code == "prompt_empty"
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])

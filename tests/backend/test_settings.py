@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -75,3 +79,39 @@ def test_the_readme_names_every_setting_and_every_field_of_a_row() -> None:
     readme = (Path(settings.__file__).parent / "README.md").read_text("utf-8")
     names = [*settings.Settings.model_fields, *(set(Row.model_fields) - {"id"}), *Sampling.model_fields]
     assert [name for name in names if f"`{name}`" not in readme] == []
+
+
+def test_what_a_compose_file_passes_on_as_empty_is_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in settings.Settings.model_fields:
+        monkeypatch.setenv(f"MERALION_{name.upper()}", "")
+    with pytest.raises(StartError, match="MERALION_API_KEYS is set and empty"):
+        settings.load()  # or everybody would be let in by mistake
+    monkeypatch.delenv("MERALION_API_KEYS")
+    chosen = settings.load()
+    assert (chosen.visitor_secret, chosen.port, chosen.cors_origins) == (None, 8000, ())
+    (tmp_path / "meralion.toml").write_text("port = 9001\n")
+    assert settings.load().port == 9001
+
+
+def test_who_has_no_home_keeps_answers_among_temporary_files() -> None:
+    code = (
+        "import os, pwd\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"  # as in a container that runs as a number without a name
+        "from backend import settings\n"
+        "print(settings.load().cache_file)\n"
+    )
+    root = Path(settings.__file__).parents[1]
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(tempfile.gettempdir())

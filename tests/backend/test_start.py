@@ -130,7 +130,8 @@ def test_however_it_ends_engine_and_decoder_end_too(launch: Launch, how: str) ->
 def test_it_ends_within_seconds_though_an_answer_is_under_way(launch: Launch) -> None:
     process = launch("--slow")
     with process.client.stream("POST", PATH, json=question(stream=True)) as response:
-        next(line for line in response.iter_lines() if '"content"' in line)
+        lines = response.iter_lines()  # dropped, it would close the stream
+        next(line for line in lines if '"content"' in line)
         started = time.monotonic()
         process.popen.send_signal(signal.SIGTERM)
         process.popen.wait(10)
@@ -227,3 +228,14 @@ def test_input_of_every_size_costs_little_memory(launch: Launch) -> None:
 def _peak_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def test_streams_are_told_that_the_server_stops(launch: Launch) -> None:
+    process = launch("--slow", MERALION_SHUTDOWN_GRACE_S="0.3")
+    with process.client.stream("POST", PATH, json=question(stream=True)) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if '"content"' in line)
+        process.popen.send_signal(signal.SIGTERM)
+        last = [line for line in lines if line][-1]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "stopping"
+    process.popen.wait(10)

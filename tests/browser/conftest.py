@@ -57,7 +57,8 @@ def _fake_engine() -> Iterator[FakeEngine]:
 def _scripted(_fake_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     registry = tmp_path_factory.mktemp("registry") / "models.toml"
     registry.write_text(REGISTRY.format(url=_fake_engine.url))
-    running = start_demo(MERALION_MODELS=str(registry), MERALION_UI_LEFT_ALONE_S="1")
+    settings = {"MERALION_BREAKER_OPEN_S": "0.1", "MERALION_UI_LEFT_ALONE_S": "1"}
+    running = start_demo(MERALION_MODELS=str(registry), **settings)
     yield running
     stop_demo(running)
 
@@ -99,6 +100,7 @@ def launch(_playwright: playwright.Playwright) -> Iterator[Launch]:
         dark: bool = False,
         microphone: Path | None = None,
         arguments: tuple[str, ...] = (),
+        locale: str = "en-SG",
     ) -> Visitor:
         sound = (
             [*FAKE_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []
@@ -109,6 +111,7 @@ def launch(_playwright: playwright.Playwright) -> Iterator[Launch]:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if dark else "light",
+            locale=locale,
             has_touch=touch,
             is_mobile=touch,
         )

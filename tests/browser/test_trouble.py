@@ -11,26 +11,28 @@ import pytest
 from tests.browser.clips import Spoken
 from tests.browser.conftest import Launch
 from tests.browser.demo import Demo, descendants, start_demo, stop_demo
-from ui.recorder import PROBLEMS
+from ui.language import words
 
 pytestmark = pytest.mark.browser
 
 
 def test_no_microphone(launch: Launch, scripted: Demo):
-    assert launch(scripted).open().says(PROBLEMS["none"])
+    assert launch(scripted).open().says(words("en", "ways.microphone_none"))
 
 
 def test_a_microphone_that_was_refused(launch: Launch, scripted: Demo):
     visitor = launch(scripted, arguments=("--use-fake-device-for-media-stream", "--deny-permission-prompts"))
     visitor.page.context.grant_permissions([])  # everything else is refused
-    assert visitor.open().says(PROBLEMS["denied"])
+    assert visitor.open().says(words("en", "ways.microphone_denied"))
 
 
 def test_the_microphone_on_plain_http(launch: Launch, scripted: Demo):
     demo = start_demo("--browser.serverAddress", "demo.test")
     try:
         visitor = launch(demo, arguments=("--host-resolver-rules=MAP demo.test 127.0.0.1",))
-        assert visitor.open(f"http://demo.test:{demo.port}").says(PROBLEMS["insecure"])
+        assert visitor.open(f"http://demo.test:{demo.port}").says(words("en", "ways.microphone_insecure"))
+        visitor.press("phone")  # and for the host, the cure
+        assert visitor.says("put https in front of the pages")
     finally:
         stop_demo(demo)
 

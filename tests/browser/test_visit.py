@@ -97,7 +97,7 @@ def test_the_simple_recorder_serves_too(launch: Launch, demo: Demo, spoken: Spok
     ("module", "sample"),  # one that no other test asks about: what is remembered is over too soon to break
     [("backend", ("st-hotel", "Standard")), ("model.embedded", ("st-lecture", "Standard"))],
 )
-def test_a_part_that_is_killed_is_told_and_the_next_question_works(
+def test_a_part_that_is_killed_is_replaced_and_told_where_it_must_be(
     launch: Launch, demo: Demo, module: str, sample: tuple[str, str]
 ):
     visitor = launch(demo).open()
@@ -105,7 +105,8 @@ def test_a_part_that_is_killed_is_told_and_the_next_question_works(
     visitor.press("ask")
     visitor.wait_for_words()
     os.kill(demo.child(module), signal.SIGKILL)
-    visitor.page.locator('.st-key-answer [data-testid="stAlert"]').wait_for(timeout=30_000)
-    visitor.press("again")
-    visitor.page.wait_for_selector(".st-key-stop", timeout=30_000)
+    if module == "backend":  # an answer whose engine dies goes on in the next one, and nobody notices
+        visitor.page.locator('.st-key-answer [data-testid="stAlert"]').wait_for(timeout=30_000)
+        visitor.press("again")
+        visitor.page.wait_for_selector(".st-key-stop", timeout=30_000)
     assert error_rate(transcript_of(sample[0]), visitor.answer()) <= SAMPLE_LIMIT

@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.conftest import Launch
 from tests.browser.demo import Demo, start_demo, stop_demo
+from ui.language import words
 from ui.settings import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -83,4 +84,6 @@ def test_a_visitor_is_answered_by_it(launch: Launch, demo_on_vllm: Demo) -> None
     visitor.choose_sample("sl-hawker", "Singlish")
     visitor.ask("What does the speaker want?")
     assert visitor.answer().strip()
-    assert "First word after" in visitor.page.locator(".st-key-timing").inner_text()
+    told = visitor.page.locator(".st-key-step_3").inner_text()
+    # Weights drawn by lot may say the same again and again, where the page stops them.
+    assert "First word after" in told or words("en", "answer.looping") in told

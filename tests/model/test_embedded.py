@@ -212,6 +212,53 @@ def test_transcription_streams(engine: Engine) -> None:
     assert wrong(truth, events[-1].text) <= 0.15
 
 
+def timed(engine: Engine, clip: bytes) -> list[dict[str, Any]]:
+    """The events of a stream with times but for [DONE]."""
+    data = {"response_format": "verbose_json", "stream": "true"}
+    reply = engine.http.post("/v1/audio/transcriptions", files={"file": clip}, data=data)
+    *told, done = [line.removeprefix("data: ") for line in reply.text.split("\n\n") if line]
+    assert done == "[DONE]"
+    return [json.loads(event) for event in told]
+
+
+def test_openai_s_client_reads_a_stream_with_times(engine: Engine) -> None:
+    client = OpenAI(base_url=f"{engine.url}/v1", api_key="none")
+    asked: dict[str, Any] = {"model": CASCADE, "response_format": "verbose_json", "stream": True}
+    events = list(client.audio.transcriptions.create(file=human_clips()[0][0], **asked))
+    found = [event for event in events if event.type == "transcript.text.segment"]
+    assert found and found[0].end > found[0].start
+    assert words(" ".join(event.text for event in found)) == words(events[-1].text)
+
+
+def test_a_transcription_with_times_streams_words_first_then_sentences(engine: Engine) -> None:
+    path, truth = human_clips()[0]
+    told = timed(engine, path.read_bytes())
+    kinds = [event["type"] for event in told]
+    assert kinds[:2] == ["meralion.progress", "transcript.text.delta"]
+    assert kinds.index("transcript.text.segment") > 3  # the words of a short clip do not wait for their times
+    assert kinds[-2:] == ["meralion.progress", "transcript.text.done"]
+    text = told[-1]["text"]
+    assert "".join(event.get("delta", "") for event in told) == text
+    assert wrong(truth, text) <= 0.15
+    sentences = [event for event in told if event["type"] == "transcript.text.segment"]
+    assert [event["id"] for event in sentences] == list(range(len(sentences)))
+    assert words(" ".join(event["text"] for event in sentences)) == words(text)
+    times = [time for event in sentences for time in (event["start"], event["end"])]
+    assert times == sorted(times)
+    seconds = decode(path.read_bytes()).size / 16_000
+    assert 0 <= times[0] < times[-1] <= seconds
+    progress = [event for event in told if event["type"] == "meralion.progress"]
+    assert {event["seconds"] for event in progress} == {round(seconds, 2)}
+    assert (progress[0]["read_until"], progress[-1]["read_until"]) == (0, progress[0]["seconds"])
+
+
+def test_a_timed_stream_of_silence_reaches_its_end(engine: Engine) -> None:
+    told = timed(engine, silence(4))
+    assert [event["type"] for event in told] == ["meralion.progress"] * 2 + ["transcript.text.done"]
+    assert [event["read_until"] for event in told[:2]] == [0, 4]
+    assert told[-1]["text"] == ""
+
+
 @pytest.mark.parametrize("form", ["wav", "pcm", "mp3", "opus", "flac"])
 def test_what_it_says_it_also_hears(engine: Engine, form: Any) -> None:
     client = OpenAI(base_url=f"{engine.url}/v1", api_key="none")

@@ -19,6 +19,10 @@ ASKED = {
         "I need the subtitles",
         "Repeat what was said",
     ],
+    "talk": [
+        "Answer what is said, as in a conversation, in one or two short spoken sentences.",
+        "Reply to what is said, as in a conversation",
+    ],
     "translate": [
         "Translate into English",
         "Please translate this.",

@@ -24,6 +24,7 @@ from model.audio import decode, wav_bytes
 from model.embedded.app import create_app
 from model.embedded.models import load
 from model.embedded.settings import Settings
+from model.long_audio.windows import cut
 from model.vllm_plugin.transcriptions import CHAT, Transcriptions
 from samples.wer import words
 from tests.model import clips
@@ -43,6 +44,7 @@ class Guarded:
         self.asked: list[dict[str, Any]] = []
         self.running = self.most_running = 0
         self.fails = False
+        self.fails_after: int | None = None  # windows
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] == "/health":
@@ -58,6 +60,8 @@ class Guarded:
         if self.fails:
             raise RuntimeError("the model broke")
         first = await receive()
+        if self.fails_after is not None and len(self.asked) >= self.fails_after:
+            raise RuntimeError("the model broke")
         self.asked.append(json.loads(first["body"]))
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -171,6 +175,56 @@ def test_words_stream_in_order_as_windows_are_read(server: Server, joined: tuple
     assert events[-1].type == "transcript.text.done"
     assert "".join(event.delta for event in events[:-1]) == events[-1].text
     assert wrong(truth, events[-1].text) <= 0.08
+
+
+def streamed(server: Server, file: bytes, **fields: str) -> list[dict[str, Any]]:
+    """The events of a timed stream but for [DONE]."""
+    reply = server.transcribe(file, stream="true", response_format="verbose_json", **fields)
+    lines = [line.removeprefix("data: ") for line in reply.text.split("\n\n") if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+def test_a_timed_stream_tells_each_window_s_sentences_as_it_is_read(
+    server: Server, joined: tuple[bytes, str]
+) -> None:
+    """The same sentences, at the same times, as in the reply that is not streamed."""
+    told = streamed(server, joined[0])
+    whole = server.transcribe(joined[0], response_format="verbose_json").json()
+    sentences = [event for event in told if event["type"] == "transcript.text.segment"]
+    fields = ("id", "start", "end", "text")
+    assert [[one[name] for name in fields] for one in sentences] == [
+        [one[name] for name in fields] for one in whole["segments"]
+    ]
+    assert "".join(event.get("delta", "") for event in told) == told[-1]["text"] == whole["text"]
+    windows = list(cut(decode(joined[0])))
+    assert len(windows) >= 2
+    progress = [event["read_until"] for event in told if event["type"] == "meralion.progress"]
+    assert progress[: len(windows) + 1] == [0, *(round(window.end, 2) for window in windows)]
+    assert progress[-1] == whole["duration"]
+    kinds = [event["type"] for event in told]
+    assert kinds.index("meralion.progress", 1) < len(kinds) - 1 - kinds[::-1].index("transcript.text.delta")
+
+
+def test_a_model_that_breaks_on_the_way_is_told_after_the_sentences_of_whole_windows(
+    server: Server, joined: tuple[bytes, str]
+) -> None:
+    server.guarded.asked.clear()
+    server.guarded.fails_after = 1
+    try:
+        told = streamed(server, joined[0])
+    finally:
+        server.guarded.fails_after = None
+    assert told[-1]["error"]["code"] == "engine_failed"
+    assert "transcript.text.done" not in [event.get("type") for event in told]
+    if any(event.get("type") == "transcript.text.segment" for event in told):
+        progress = [event["read_until"] for event in told if event.get("type") == "meralion.progress"]
+        assert len(progress) == 2
+
+
+def test_a_timed_stream_of_nothing_said_reaches_its_end(server: Server) -> None:
+    *progress, done = streamed(server, wav_bytes(np.zeros(16_000 * 70, np.int16)))
+    assert [event["read_until"] for event in progress] == [0, 70]
+    assert (done["type"], done["text"]) == ("transcript.text.done", "")
 
 
 def test_a_translation_asks_for_english(server: Server) -> None:

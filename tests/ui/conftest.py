@@ -14,10 +14,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.backend.fake_engine import FakeEngine, says
+from tests.ui import cascading
 from ui import connection
 from ui.client import Client, new_http
 from ui.local_backend import LocalBackend
 from ui.settings import ROOT, settings
+from ui.visitor import Visitor
 
 REGISTRY = """
 [tiny]
@@ -40,6 +42,7 @@ speaker = "It hears words, not voices."
 sound = "It hears words, not noises."
 speech = "It writes only."
 """
+NAME = "visitor-of-the-ui-tests"
 ANSWER = ("Two ", "kopi, ", "please.")
 
 
@@ -77,10 +80,13 @@ def controller(_fake_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactor
     """`python -m backend`, started as the pages start it."""
     registry = tmp_path_factory.mktemp("registry") / "models.toml"
     registry.write_text(REGISTRY.format(url=_fake_engine.url))
-    os.environ["MERALION_MODELS"] = str(registry)
+    # What one test does to the engine shall not keep it from the next.
+    chosen = {"MERALION_MODELS": str(registry), "MERALION_BREAKER_OPEN_S": "0.1"}
+    os.environ.update(chosen)
     backend = LocalBackend(ROOT, start_timeout_s=30)
     backend.url()
-    del os.environ["MERALION_MODELS"]
+    for name in chosen:
+        del os.environ[name]
     yield backend
     backend.close()
 
@@ -88,7 +94,7 @@ def controller(_fake_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def client(controller: LocalBackend, engine: FakeEngine) -> Iterator[Client]:
     with new_http() as http:
-        yield Client(controller.url, "visitor-of-the-ui-tests", http, local=True)
+        yield Client(controller.url, Visitor(NAME, controller.secret), http, local=True)
 
 
 @pytest.fixture
@@ -107,11 +113,44 @@ def page(
 ) -> Callable[[], AppTest]:
     """A function that opens the demo in a new session."""
     environment.setenv("MERALION_BACKEND_URL", controller.url())
+    environment.setenv("MERALION_VISITOR_SECRET", controller.secret)
 
     def open_page() -> AppTest:
         settings.cache_clear()
         test = AppTest.from_file(str(ROOT / "Home.py"), default_timeout=20)
         test.run()
+        assert not test.exception, test.exception
+        return test
+
+    return open_page
+
+
+@pytest.fixture
+def endpoint() -> Iterator[FakeEngine]:
+    """A text model of somebody else's, for the cascade."""
+    engine = FakeEngine("large")
+    engine.default = says("From ", "far away.")
+    yield engine
+    engine.shut_down()
+
+
+@pytest.fixture
+def cascade(
+    page: Callable[[], AppTest],
+    engine: FakeEngine,
+    endpoint: FakeEngine,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Callable[[], AppTest]:
+    """A function that opens the Cascade page with a clip, which has been listened to."""
+    rows = tmp_path / "rows.toml"
+    rows.write_text(cascading.ROWS.format(url=endpoint.url))
+    environment.setenv("MERALION_UI_ENDPOINTS", str(rows))
+    engine.default = cascading.answers("heard these words", "from the sound", "from the words")
+
+    def open_page() -> AppTest:
+        test = page().switch_page("pages/2_Cascade.py").run()
+        test.file_uploader[0].set_value(("clip.wav", tone(2.5), "audio/wav")).run()
         assert not test.exception, test.exception
         return test
 

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from tests.backend.fake_engine import FakeEngine, breaks_after, stalls_after
-from tests.ui.conftest import ANSWER, tone
+from tests.ui.conftest import ANSWER, NAME, tone
 from ui.client import GONE, Client, new_http
-from ui.wire import ClientError, Done, Heard, Token
+from ui.visitor import Visitor
+from ui.wire import Begun, ClientError, Done, Heard, Token, Usage
 
 
 def test_models_with_their_reasons(client: Client):
@@ -31,11 +32,12 @@ def test_a_clip_is_kept_read_back_and_forgotten(client: Client):
 
 def test_an_answer_streams(client: Client):
     clip = client.upload(tone(2.1), "tone.wav")
-    *words, done = client.ask("tiny", "What is ordered?", clip.file_id, 64, 20)
+    *words, done, usage = client.ask("tiny", "What is ordered?", clip.file_id, 64, 20)
     assert "".join(word.text for word in words if isinstance(word, Heard)) == "dua kopi"
     assert "".join(word.text for word in words if isinstance(word, Token)) == "".join(ANSWER)
     assert isinstance(done, Done)
     assert done.timing.total_ms is not None
+    assert usage == Usage(read=7, written=len(ANSWER))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_an_engine_that_breaks_is_told_in_a_sentence(client: Client, engine: Fak
     engine.default = breaks_after("Two ")
     clip = client.upload(tone(2.2), "tone.wav")
     stream = iter(client.ask("tiny", "What breaks?", clip.file_id, 64, 20))
-    assert next(stream) == Token("Two ")
+    assert next(event for event in stream if event != Begun()) == Token("Two ")
     with pytest.raises(ClientError) as raised:
         list(stream)
     assert raised.value.message.endswith(".")
@@ -94,5 +96,5 @@ def test_hanging_up_from_another_thread_frees_the_engine(
 
 def test_a_controller_that_is_not_there_is_said_to_be_started_again():
     with new_http() as http, pytest.raises(ClientError) as raised:
-        Client(lambda: "http://127.0.0.1:9", "visitor-of-the-ui-tests", http, local=True).models()
+        Client(lambda: "http://127.0.0.1:9", Visitor(NAME), http, local=True).models()
     assert (raised.value.message, raised.value.retryable) == (GONE, True)

@@ -12,10 +12,11 @@ from streamlit.testing.v1 import AppTest
 from tests.backend.fake_engine import FakeEngine, breaks_after, refuses, says
 from tests.ui.conftest import ANSWER, REGISTRY, tone
 from ui.client import Client, new_http
+from ui.language import words
 from ui.local_backend import LocalBackend
-from ui.question import NO_CLIP
 from ui.settings import ROOT, settings
 from ui.tasks import FIRST, MAX_PROMPT_CHARACTERS
+from ui.visitor import Visitor
 
 Open = Callable[[], AppTest]
 
@@ -84,7 +85,7 @@ def test_what_the_model_cannot_do_is_greyed_with_the_reason(page: Open):
 
 def test_asking_without_a_clip_says_what_to_do(page: Open, engine: FakeEngine):
     test = ask(page(), "What is this?")
-    assert errors(test) == [NO_CLIP]
+    assert errors(test) == [words("en", "question.no_clip")]
     assert not engine.exchanges
 
 
@@ -132,6 +133,7 @@ def test_a_title_is_shown_as_text_and_never_as_markup(page: Open):
 
 
 def test_an_engine_that_breaks_is_told_and_the_next_question_works(page: Open, engine: FakeEngine):
+    assert not errors(ask(upload(page(), tone()), "What is well?"))  # ends its rest after earlier tests
     engine.default = breaks_after("Two ")
     test = ask(upload(page(), tone()), "What breaks here?")
     assert errors(test)
@@ -144,6 +146,13 @@ def test_an_engine_that_breaks_is_told_and_the_next_question_works(page: Open, e
 def test_a_refusal_is_told(page: Open, engine: FakeEngine):
     engine.default = refuses(400, "This is too much for the model.")
     assert errors(ask(upload(page(), tone()), "What is refused here?"))
+
+
+def test_what_a_refusal_says_is_no_markup(page: Open, engine: FakeEngine):
+    engine.default = refuses(400, "Too long: ![x](http://elsewhere.example/x.png) <b>now</b>")
+    (said,) = errors(ask(upload(page(), tone()), "What is refused in pictures?"))
+    assert r"!\[x\](http" in said
+    assert r"\<b\>" in said
 
 
 def test_an_answer_without_words_says_so(page: Open, engine: FakeEngine):
@@ -171,14 +180,14 @@ def test_start_over_leaves_nothing_behind(page: Open, controller: LocalBackend):
     visit = test.session_state["visit"]
     before, file_id = visit.visitor, visit.clip.file_id
     with new_http() as http:
-        assert Client(controller.url, before, http, local=True).has(file_id)
+        assert Client(controller.url, Visitor(before, controller.secret), http, local=True).has(file_id)
     test.button(key="start_over").click().run()
     assert not texts(test)
     assert "private" not in markup(test)
     assert test.text_area(key="prompt").value == FIRST.prompt
     assert visit.visitor != before
     with new_http() as http:
-        as_before = Client(controller.url, before, http, local=True)
+        as_before = Client(controller.url, Visitor(before, controller.secret), http, local=True)
         deadline = time.monotonic() + 5
         while as_before.has(file_id) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -229,6 +238,7 @@ def test_a_visitor_chooses_among_several_models(
     backend = LocalBackend(ROOT, 30)
     try:
         environment.setenv("MERALION_BACKEND_URL", backend.url())
+        environment.setenv("MERALION_VISITOR_SECRET", backend.secret)
         environment.delenv("MERALION_MODELS")
         test = upload(page(), tone())
         assert test.selectbox(key="model").options == ["Tiny", "Other"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ui.wire import ClientError, Done, Heard, Token, error_of, events, model_card
+from ui.wire import Begun, ClientError, Done, Heard, Queued, Token, Usage, error_of, events, model_card
 
 
 def lines(*values: object) -> list[str]:
@@ -23,13 +23,27 @@ def test_an_answer_is_heard_then_told_then_timed():
         chunk("Two "),
         chunk("coffees."),
         chunk(finish="stop", meralion={"timing": timing}),
-        {"choices": [], "usage": {"total_tokens": 3}},
+        {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}},
         "[DONE]",
     )
-    *words, done = events(iter([": a comment", "", *stream]))
+    *words, done, usage = events(iter([": a comment", "", *stream]))
+    assert usage == Usage(read=9, written=3)
     assert words == [Heard("dua kopi "), Token("Two "), Token("coffees.")]
     assert isinstance(done, Done)
     assert (done.timing.total_ms, done.timing.cache, done.timing.asr_ms) == (2100.5, "miss", None)
+
+
+def test_a_place_in_the_queue_is_told_until_the_wait_is_over():
+    stream = lines(
+        {"choices": [], "meralion": {"queued": {"position": 3, "waiting": 7}}},
+        {"choices": [], "meralion": {"queued": {"position": 1, "waiting": 9}}},
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]},
+        chunk("Two "),
+        chunk(finish="stop"),
+        "[DONE]",
+    )
+    *words, _ = events(iter(stream))
+    assert words == [Queued(3, 7), Queued(1, 9), Begun(), Token("Two ")]
 
 
 def test_an_error_in_the_stream_is_raised_in_its_own_words():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ui.wire import Timing
-from ui.words import seconds, timing_line
+from ui.wire import Queued, Timing
+from ui.words import again_line, queue_line, seconds, timing_line
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,21 @@ def test_timing_without_figures_says_nothing():
 def test_timing_of_a_second_question_about_a_clip_claims_no_listening():
     line = timing_line(Timing(total_ms=2100, asr_ms=0.1), 10)
     assert line == "Remembered your 10 s clip, done in 2.1 s."
+
+
+def test_a_place_in_the_queue():
+    assert queue_line(Queued(3, 7)) == "You are number 3 in the queue."
+    assert queue_line(Queued(1, 7)) == "You are next in the queue."
+
+
+@pytest.mark.parametrize(
+    ("after_s", "line"),
+    [
+        (0, ""),
+        (2, " It should work again in a few seconds."),
+        (20, " It should work again in about 20 s."),
+        (90, " It should work again in about 1 min 30 s."),
+    ],
+)
+def test_when_it_works_again(after_s: int, line: str):
+    assert again_line(after_s) == line

@@ -156,6 +156,43 @@ def test_a_size_of_ngram_that_makes_no_sense(served: Served, size: Any, words: s
     assert served.post("/v1/chat/completions", content=endless, headers=headers).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"continue_final_message": True},
+        {"continue_final_message": 1, "add_generation_prompt": False},
+        {"continue_final_message": True, "add_generation_prompt": True},
+        {
+            "continue_final_message": True,
+            "add_generation_prompt": False,
+        },  # and the user's message is the last
+    ],
+)
+def test_half_of_a_beginning_is_refused(served: Served, fields: dict[str, Any]) -> None:
+    reply = ask(served, "Hello", **fields)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "continue_final_message")
+
+
+def test_an_answer_goes_on_from_its_beginning(served: Served) -> None:
+    """As the controller asks for an answer that another server had begun when it was lost."""
+    sound = [part(wav(1)), QUERY]
+    whole = ask(served, sound).json()
+    begun = {"role": "assistant", "content": "It is about"}
+    body = {
+        "model": served.name,
+        "messages": [{"role": "user", "content": sound}, begun],
+        "max_tokens": 5,
+        "continue_final_message": True,
+        "add_generation_prompt": False,
+    }
+    rest = served.post("/v1/chat/completions", json=body)
+    assert rest.status_code == 200, rest.text
+    usage, before = rest.json()["usage"], whole["usage"]["prompt_tokens"]
+    assert before < usage["prompt_tokens"] <= before + len(begun["content"])
+    assert usage["completion_tokens"] <= 5
+    assert not rest.json()["choices"][0]["message"]["content"].startswith("It is")
+
+
 def test_words_cannot_become_control_tokens(served: Served) -> None:
     """The prompt is the same length whether a token is written out in words or a space stands for it."""
 
