@@ -1,4 +1,4 @@
-"""Read the weights in a CTranslate2 model.bin, and put Whisper's encoder back under transformers' names.
+"""Read the weights in a CTranslate2 model.bin, and put Whisper's back under transformers' names.
 
 The format (CTranslate2's `ModelSpec._serialize`, version 6), little-endian: u32 version, string
 specification, u32 revision, u32 count of variables; each a string name, u8 rank, u32 a side, u8 type, u32
@@ -20,12 +20,17 @@ VERSION = 6
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 Array = NDArray[Any]
 
-# CTranslate2's names to WhisperEncoder's, after "encoder/"; what is fused there is split below.
+# CTranslate2's names to WhisperModel's; what is fused there is split by `FUSED`.
 NAMES = (
     (r"position_encodings/encodings", "embed_positions.weight"),
+    (r"embeddings/", "embed_tokens."),
     (r"layer_(\d+)/self_attention/layer_norm/", r"layers.\1.self_attn_layer_norm."),
     (r"layer_(\d+)/self_attention/linear_0/", r"layers.\1.self_attn.qkv."),
     (r"layer_(\d+)/self_attention/linear_1/", r"layers.\1.self_attn.out_proj."),
+    (r"layer_(\d+)/attention/layer_norm/", r"layers.\1.encoder_attn_layer_norm."),
+    (r"layer_(\d+)/attention/linear_0/", r"layers.\1.encoder_attn.q_proj."),
+    (r"layer_(\d+)/attention/linear_1/", r"layers.\1.encoder_attn.kv."),
+    (r"layer_(\d+)/attention/linear_2/", r"layers.\1.encoder_attn.out_proj."),
     (r"layer_(\d+)/ffn/layer_norm/", r"layers.\1.final_layer_norm."),
     (r"layer_(\d+)/ffn/linear_0/", r"layers.\1.fc1."),
     (r"layer_(\d+)/ffn/linear_1/", r"layers.\1.fc2."),
@@ -33,6 +38,29 @@ NAMES = (
     (r"beta$", "bias"),
     (r"/", "."),
 )
+FUSED = re.compile(r"\.(qkv|kv)\.")
+
+
+def whisper(path: Path) -> dict[str, Array]:
+    """The tensors in a Whisper model.bin, named as in `WhisperModel`: "encoder." and "decoder." ones.
+
+    The output layer is the decoder's token embedding. Raises ValueError where the file is of another kind.
+    """
+    found: dict[str, Array] = {}
+    for name, value in variables(path):
+        if not value.ndim:
+            continue  # settings such as num_heads
+        for pattern, replacement in NAMES:
+            name = re.sub(pattern, replacement, name)
+        if fused := FUSED.search(name):
+            parts = fused[1]
+            # Whisper's keys have no bias, so theirs is zero in the file.
+            for part, piece in zip(parts, np.split(value, len(parts)), strict=True):
+                if (part, name[-4:]) != ("k", "bias"):
+                    found[name.replace(fused[0], f".{part}_proj.")] = piece
+        else:
+            found[name] = value
+    return found
 
 
 def whisper_encoder(path: Path) -> dict[str, Array]:
@@ -40,21 +68,10 @@ def whisper_encoder(path: Path) -> dict[str, Array]:
 
     Raises ValueError where the file is of another kind.
     """
-    found: dict[str, Array] = {}
-    for name, value in variables(path):
-        if not name.startswith("encoder/") or not value.ndim:
-            continue  # the decoder, and settings such as num_heads
-        name = name.removeprefix("encoder/")
-        for pattern, replacement in NAMES:
-            name = re.sub(pattern, replacement, name)
-        if ".qkv." in name:
-            # Fused by CTranslate2; Whisper's keys have no bias, so theirs is zero here.
-            for part, piece in zip("qkv", np.split(value, 3), strict=True):
-                if (part, name[-4:]) != ("k", "bias"):
-                    found[name.replace(".qkv.", f".{part}_proj.")] = piece
-        else:
-            found[name] = value
-    return found
+    prefix = "encoder."
+    return {
+        name.removeprefix(prefix): value for name, value in whisper(path).items() if name.startswith(prefix)
+    }
 
 
 def variables(path: Path) -> Iterator[tuple[str, Array]]:
