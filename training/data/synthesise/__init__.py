@@ -1,0 +1,1 @@
+"""Speech that nobody spoke, for a small model: many texts, many voices, answers known by construction."""

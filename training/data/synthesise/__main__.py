@@ -1,0 +1,51 @@
+"""Make a corpus of synthetic speech, or read recordings of people into one.
+
+python -m training.data.synthesise --config training/configs/synthesise_mini.yaml  # goes on where it stopped
+python -m training.data.synthesise --config FILE --dry-run --set clips.train=500   # what it would make
+python -m training.data.synthesise --human corpora/human                            # from Debian packages
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from training.config import load
+from training.data.synthesise.build import build, planned
+from training.data.synthesise.config import Synthesis
+from training.data.synthesise.human import read_people
+from training.errors import run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; prints one JSON line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.data.synthesise",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--config", type=Path, metavar="FILE", help="the corpus to make")
+    kind.add_argument("--human", type=Path, metavar="DIR", help="where to put dev and test sets of people")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
+    chosen = parser.parse_args(arguments)
+
+    def work() -> None:
+        print(json.dumps(_result(chosen), ensure_ascii=False))
+
+    return run(work)
+
+
+def _result(chosen: argparse.Namespace) -> dict[str, Any]:
+    if chosen.human is not None:
+        return read_people(chosen.human)
+    config = load(Synthesis, chosen.config, chosen.overrides)
+    return planned(config) if chosen.dry_run else build(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
