@@ -1,0 +1,153 @@
+"""Stage 2 of the mini model: it reads states in place of audio, and CTC is kept beside the LM's loss.
+
+The run's folder is stage 2's, so `python -m training.export` makes a checkpoint of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from torch import nn
+
+from training.audiollm_config import MAY_CHANGE, AudioLLMRun
+from training.audiollm_trainer import AudioLLMTrainer
+from training.batches import Batches
+from training.build_model import DTYPES, Built, build
+from training.ctc import CtcHead, ctc_loss
+from training.devices import peak_flops
+from training.distributed import arguments, processes
+from training.errors import ConfigError
+from training.feature_store import STATES, Features
+from training.features import folder_of
+from training.flops import flops_of
+from training.frozen import fingerprint
+from training.left_out import LeftOut
+from training.meters import Meter
+from training.mini_config import MiniRun
+from training.mini_evaluation import Listener
+from training.progress import Progress
+from training.starting import start, step_of
+from training.states import StateCollator, StateExamples, embedded
+from training.turns import Turns
+from training.warm_up import ADAPTER, load_head, transcribed
+
+GLANCED_AT = 16  # rows of each set, at an evaluation on the way
+
+
+class ListenTrainer(AudioLLMTrainer):
+    """Trains adapter and LoRA on states."""
+
+    control: Any
+
+    def __init__(
+        self, *arguments: Any, head: CtcHead, ctc_weight: float, glances: dict[str, Listener], **kwargs: Any
+    ) -> None:
+        """`glances`: what is asked at each evaluation, with the right audio and with another's."""
+        super().__init__(*arguments, **kwargs)
+        self._head, self._ctc_weight, self._glances = head, ctc_weight, glances
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Equation 1, and the CTC loss of the rows whose answers are transcripts."""
+        inputs = dict(inputs)
+        spoken = inputs.pop("spoken")
+        embeddings, speech, counts = embedded(model, inputs.pop("input_ids"), inputs.pop(STATES))
+        loss, outputs = super().compute_loss(
+            model, {**inputs, "inputs_embeds": embeddings}, True, num_items_in_batch=num_items_in_batch
+        )
+        rows = [row for row, target in enumerate(spoken) if target]
+        if rows and self._ctc_weight:
+            heard = ctc_loss(self._head(speech[rows]), counts[rows].tolist(), [spoken[row] for row in rows])
+            loss = loss + self._ctc_weight * heard
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *arguments: Any, **kwargs: Any) -> dict[str, float]:
+        """The loss of some held-out rows with their own audio and with another row's."""
+        self.model.eval()
+        found = {
+            f"eval_{name}_{kind}": value
+            for name, listener in self._glances.items()
+            for kind, value in listener.losses(("right", "shuffled")).items()
+        }
+        self.log(dict(found))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+
+def stage_2(run: MiniRun) -> AudioLLMRun:
+    """The run of stage 2 as its own config: it goes on from the warmed-up adapter."""
+    warm = dataclasses.replace(run.listen.model, adapter_weights=run.warm_up.run / ADAPTER)
+    return dataclasses.replace(run.listen, model=warm)
+
+
+def listen(run: MiniRun, resume: bool = False) -> Built:
+    """Train a run's adapter and LoRA on the LM's loss, and return the model.
+
+    Raises ConfigError, DataError, CheckpointMismatch, DivergedError; TrainingError where a disk is full.
+    """
+    config = stage_2(run)
+    if processes() > 1:
+        raise ConfigError("The mini model is trained by one process: start it without torchrun.")
+    checkpoint = start(config, config.run, MAY_CHANGE, resume)
+    built = build(config)
+    trainer = trainer_of(run, config, built, step_of(checkpoint))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step % config.every.save:
+        trainer.save_last()
+    return built
+
+
+def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int) -> ListenTrainer:
+    """All that the run needs, ready to train."""
+    model, tokenizer = built.model, built.processor.tokenizer
+    features = Features(folder_of(run, "corpus"), "train")
+    examples = StateExamples(
+        features,
+        Turns(built.processor, config.data.max_tokens),
+        model.config.speech_token_index,
+        config.model.stack,
+    )
+    LeftOut(config.run, 0).write(tuple(examples.left_out))
+    head, words = load_head(run.warm_up.run, model.get_input_embeddings().weight.detach(), tokenizer)
+    settings = arguments(config, model)
+    count = config.schedule.steps * settings.gradient_accumulation_steps
+    batches = Batches(
+        examples, [row["kept"] for row in examples.rows], config.batch.per_device, count, config.seed
+    )
+    settings.per_device_train_batch_size = 1  # an item of the data set is a batch
+    settings.ignore_data_skip = False
+    settings.eval_strategy, settings.eval_steps = "steps", config.every.eval
+    dtype = DTYPES[config.compute.precision]
+    trainer = ListenTrainer(
+        head=head,
+        ctc_weight=run.ctc_weight,
+        glances={name: Listener.of(run, built, name, GLANCED_AT) for name in ("voices", "people")},
+        model=model,
+        args=settings,
+        train_dataset=batches,
+        eval_dataset=batches,
+        data_collator=StateCollator(
+            tokenizer.pad_token_id or 0,
+            config.model.stack,
+            words,
+            {row["id"]: row["answer"] for row in transcribed(features)},
+        ),
+        callbacks=[Progress(config.run, resumed_at)],
+        meter=Meter(peak_flops(settings.device, dtype, config.compute.peak_tflops)),
+        keep=config.every.keep,
+        run=config,
+        base={**built.source, "frozen": fingerprint(model), "features": str(_made(run))},
+        flops=dataclasses.replace(flops_of(model), window=0.0),  # nothing is encoded
+    )
+    return trainer
+
+
+def _made(run: MiniRun) -> str:
+    """How the states were made."""
+    return (folder_of(run, "corpus") / "features.json").read_text("utf-8")

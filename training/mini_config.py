@@ -1,0 +1,80 @@
+"""The mini model's run: features, the warm-up of its adapter, and stage 2 on top of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from model.geometry import WINDOW_STATES
+from training.audiollm_config import AudioLLMRun, EveryConfig, OptimiserConfig, ScheduleConfig
+
+ALIGNED = 15  # states are kept in multiples of it, so that stacks of 3, 5 and 15 divide them
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """States of the frozen encoder, in float16: of the sound and `tail` more, of some clips all 1,500."""
+
+    folder: Path
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the encoder's arithmetic
+    tail: int = 50  # states after the sound: 1 s
+    full_every: int = 8  # of the training clips one in so many is kept whole
+    short: bool = False  # the other training clips are encoded without the silence that follows `tail`
+    workers: int = 2  # processes of one thread each
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tail <= WINDOW_STATES or min(self.full_every, self.workers) < 1:
+            raise ValueError("tail must be within 0 and 1,500, full_every and workers at least 1.")
+
+
+@dataclass(frozen=True)
+class WarmUpConfig:
+    """CTC of adapter and `ln_speech` against the decoder's token embeddings; `run` is the folder it writes.
+
+    Every `every.eval` steps people's clips are read by greedy CTC. The best adapter is kept, and after
+    `patience` readings without a better one the warm-up ends.
+    """
+
+    run: Path
+    schedule: ScheduleConfig
+    batch: int = 32  # clips
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(peak_lr=1e-3))
+    size_weight: float = 1.0  # of keeping each output as large as token embeddings are
+    every: EveryConfig = field(default_factory=lambda: EveryConfig(log=10, eval=100, save=100, keep=1))
+    patience: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.patience) < 1 or self.size_weight < 0:
+            raise ValueError("batch and patience must be at least 1, and size_weight at least 0.")
+
+
+@dataclass(frozen=True)
+class MiniRun:
+    """The whole of it. `listen` is a run of stage 2 that reads states in place of audio.
+
+    Its `data.train` is a corpus of synthetic speech, whose dev are held-out voices; `human` one of recorded
+    people, whose dev decides when the warm-up ends and whose test is only measured. `report` is the page that
+    the numbers are written to.
+    """
+
+    report: Path
+    human: Path
+    features: FeaturesConfig
+    warm_up: WarmUpConfig
+    listen: AudioLLMRun
+    ctc_weight: float = 0.3  # of the CTC loss beside the language model's
+    eval_rows: int = 200  # of held-out voices and of people each
+
+    def __post_init__(self) -> None:
+        model = self.listen.model
+        if model.train_encoder or model.encoder is None:
+            raise ValueError("listen.model needs an encoder, and train_encoder: false: its states are kept.")
+        if ALIGNED % model.stack:
+            raise ValueError(f"listen.model.stack is {model.stack}; it must be 1, 3, 5 or 15.")
+        if model.adapter_weights is not None:
+            raise ValueError("leave listen.model.adapter_weights out: the warm-up makes them.")
+        if self.listen.spec_augment is not None:
+            raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
+        if self.eval_rows < 2 or self.ctc_weight < 0:
+            raise ValueError("eval_rows must be at least 2, and ctc_weight at least 0.")
