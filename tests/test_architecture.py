@@ -42,7 +42,8 @@ RULES = [
     (("backend",), ("ui", "torch", "transformers", "vllm", "faster_whisper", "streamlit", "samples", "Home")),
     (("ui",), ("backend", "model", "torch", "samples")),
     (("Home.py", "pages"), ("backend", "model", "torch", "samples")),
-    (("model",), ("backend", "ui", "streamlit")),
+    (("model",), ("backend", "ui", "streamlit", "training")),
+    (("training",), ("backend", "ui", "streamlit", "evaluation")),
     (("evaluation",), ("backend", "model", "ui")),
 ]
 

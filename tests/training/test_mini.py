@@ -1,0 +1,119 @@
+"""The mini model's whole way: states stand in for sound exactly, and a run ends with its page of numbers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.processing import mel_windows
+from tests.speech import ROOT
+from tests.training import tiny_mini, tiny_whisper
+from tests.training.tiny import losses, write
+from training.audiollm_config import AudioLLMRun
+from training.build_model import build
+from training.config import load
+from training.data import schema
+from training.errors import CheckpointMismatch, ConfigError
+from training.listen import listen, stage_2
+from training.mini import evaluate, mini
+from training.mini_config import MiniRun
+from training.mini_evaluation import Listener
+from training.states import embedded
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> MiniRun:
+    """A run whose speech are people's clips, and which has been made."""
+    folder = tmp_path_factory.mktemp("mini")
+    encoder = tiny_whisper.random_whisper(folder / "whisper")
+    tiny_whisper.corpus(folder / "corpus")
+    rows = schema.read_shard(folder / "corpus/dev/0.parquet").to_pylist()
+    for split in ("dev", "test"):
+        schema.write_shard(folder / "human" / split / "0.parquet", rows[1:4])
+    warm = {"schedule": {"steps": 6, "warmup": 1}, "batch": 4}
+    warm["every"] = {"log": 1, "eval": 3, "save": 3, "keep": 1}
+    values = tiny_mini.settings(folder, encoder, tiny_mini.decoder(folder / "decoder"), warm_up=warm)
+    found = load(MiniRun, write(folder / "mini.yaml", values))
+    mini(found)
+    return found
+
+
+def test_states_stand_in_for_sound_as_serving_hears_it(run: MiniRun) -> None:
+    built = build(stage_2(run))
+    model = built.model.eval()
+    listener = Listener.of(run, built, "people", 3)
+    row = listener.rows[0]
+    example = listener.examples.of(row)
+    corpus = schema.read_shard(run.human / "test/0.parquet").to_pylist()
+    clip = schema.decode(next(each for each in corpus if each["id"] == row["id"])["context"]["bytes"])
+    mel = torch.from_numpy(mel_windows(built.processor.feature_extractor, clip))
+    ids = torch.tensor([example.ids])
+    with torch.inference_mode():
+        heard = model(input_ids=ids, input_features=mel).logits.log_softmax(-1)
+        embeddings, _, counts = embedded(model, ids, torch.from_numpy(example.features))
+        read = model(inputs_embeds=embeddings).logits.log_softmax(-1)
+    assert counts.tolist() == [300]
+    # States are kept in float16.
+    torch.testing.assert_close(read, heard, atol=2e-2, rtol=0)
+
+
+def test_the_answer_is_what_the_loss_is_taken_of(run: MiniRun) -> None:
+    built = build(stage_2(run))
+    listener = Listener.of(run, built, "people", 3)
+    example = listener.examples.of(listener.rows[0])
+    scored = [label for label in example.labels if label != -100]
+    assert built.processor.tokenizer.decode(scored) == listener.rows[0]["answer"] + "<end_of_turn>"
+    found = listener.losses()
+    assert set(found) == {"right", "shuffled", "none"}
+    assert len(set(found.values())) == 3
+
+
+def test_a_run_writes_its_page_and_does_nothing_twice(run: MiniRun) -> None:
+    page = run.report.read_text("utf-8")
+    for said in ("| people |", "| held-out voices |", "librivox", "WER, greedy", "warm-up by CTC", "reached"):
+        assert said in page
+    steps = json.loads((run.listen.run / "mini.json").read_text())
+    assert list(steps) == ["features", "warm_up", "listen", "evaluation"]
+    before = losses(run.listen.run)
+    assert mini(run, resume=True) == steps
+    assert losses(run.listen.run) == before
+    with pytest.raises(ConfigError, match="--resume"):
+        mini(run)
+    other = load(MiniRun, run.report.with_name("mini.yaml"), ["listen.lora.rank=4"])
+    with pytest.raises(CheckpointMismatch, match=r"lora\.rank was 8 and is 4"):
+        evaluate(other)
+
+
+def test_only_adapter_and_lora_are_trained_and_resumed_to_the_bit(run: MiniRun) -> None:
+    held = load_file(run.listen.run / "checkpoint-4/trainable.safetensors")
+    assert all(name.startswith(("ln_speech", "speech_audio_adapter")) or ".lora_" in name for name in held)
+    before = losses(run.listen.run)
+    (run.listen.run / "checkpoint-4").rename(run.listen.run.with_name("checkpoint-4"))
+    listen(run, resume=True)
+    assert losses(run.listen.run) == before
+    again = load_file(run.listen.run / "checkpoint-4/trainable.safetensors")
+    assert all(torch.equal(held[name], again[name]) for name in held)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("listen.model.train_encoder=true", "train_encoder: false"),
+        ("listen.model.stack=12", "1, 3, 5 or 15"),
+        ("listen.spec_augment={}", "spec_augment"),
+        ("eval_rows=1", "at least 2"),
+    ],
+)
+def test_a_config_that_cannot_be_meant_is_refused(changed: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(MiniRun, ROOT / "training/configs/mini.yaml", [changed])
+
+
+def test_the_configs_are_read() -> None:
+    run = load(MiniRun, ROOT / "training/configs/mini.yaml")
+    further = load(AudioLLMRun, ROOT / "training/configs/mini_gpu.yaml")
+    assert further.model.stack == run.listen.model.stack == 5
+    assert further.lora == run.listen.lora
