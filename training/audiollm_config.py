@@ -110,13 +110,10 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimiserConfig:
-    """Fused AdamW with one peak rate; a part's own rate replaces it where given."""
+class AdamWConfig:
+    """Fused AdamW with one peak rate."""
 
     peak_lr: float = 5e-5
-    encoder_lr: float | None = None
-    adapter_lr: float | None = None
-    lora_lr: float | None = None
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
@@ -126,6 +123,15 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         if not self.clip > 0 or self.peak_lr < 0:
             raise ValueError("clip must be above 0, and peak_lr at least 0.")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig(AdamWConfig):
+    """A part's own rate replaces the peak rate where given."""
+
+    encoder_lr: float | None = None
+    adapter_lr: float | None = None
+    lora_lr: float | None = None
 
 
 @dataclass(frozen=True)

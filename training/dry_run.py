@@ -36,7 +36,7 @@ def dry_run(run: AudioLLMRun) -> dict[str, Any]:
             "size": run.batch.size,
             "per_device": run.batch.per_device,
             "processes": world,
-            "accumulated": accumulated(run, world),
+            "accumulated": accumulated(run.batch, world),
         },
         "exaflop": round(flops * samples / 1e18, 3),
         "mixture": _mixture(run),

@@ -25,7 +25,6 @@ from training.build_model import DTYPES, Built, build
 from training.devices import peak_flops
 from training.distributed import arguments
 from training.dry_run import dry_run
-from training.errors import TrainingError
 from training.errors import run as run_command
 from training.examples import Collator
 from training.flops import flops_of
@@ -47,13 +46,7 @@ def train(run: AudioLLMRun, resume: bool = False) -> None:
         sys.stderr.write(f"All {step} steps are made: python -m training.export {run.run} DIR\n")
         return
     trainer = trainer_of(run, build(run), step)
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"The device's memory is full at batch.per_device {run.batch.per_device}. Lower it (the rest of "
-            "the batch is accumulated), or set compute.gradient_checkpointing, then go on with --resume."
-        ) from error
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if run.data.eval and run.schedule.steps % run.every.eval:
         trainer.evaluate()
     if run.schedule.steps % run.every.save:

@@ -27,7 +27,6 @@ from transformers import set_seed
 from training.config import load
 from training.data.mixture import Mixture, MixtureDataset, Rows, Source
 from training.devices import peak_flops
-from training.distributed import processes
 from training.errors import DataError, TrainingError, run
 from training.examples import Examples
 from training.meters import Meter
@@ -72,7 +71,7 @@ def train(config: WhisperRun, resume: bool = False) -> Path:
     transcripts: Any = Transcripts(
         whisper.tokenizer, config.model.language, whisper.model.config.max_target_positions
     )
-    arguments = arguments_of(config, processes())
+    arguments = arguments_of(config)
     dtype = torch.bfloat16 if arguments.bf16 else torch.float32
     trainer = WhisperTrainer(
         whisper=whisper,

@@ -29,6 +29,7 @@ from training.batches import Batches
 from training.ctc import CtcHead, SpokenWords, ctc_loss, fits, greedy
 from training.data.files import write_text, written_whole
 from training.devices import peak_flops
+from training.distributed import usual
 from training.errors import DataError
 from training.errors import run as run_command
 from training.feature_store import STATES, Features
@@ -309,32 +310,12 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
 
 
 def _arguments(run: MiniRun) -> TrainingArguments:
-    warm, optimiser = run.warm_up, run.warm_up.optimiser
+    warm = run.warm_up
     return TrainingArguments(
-        output_dir=str(warm.run),
-        max_steps=warm.schedule.steps,
+        **usual(warm.run, warm.optimiser, warm.schedule, warm.every, run.listen.seed) | {"use_cpu": True},
         per_device_train_batch_size=1,  # an item of the data set is a batch
-        optim="adamw_torch_fused",
-        learning_rate=optimiser.peak_lr,
-        weight_decay=optimiser.weight_decay,
-        adam_beta1=optimiser.beta1,
-        adam_beta2=optimiser.beta2,
-        adam_epsilon=optimiser.eps,
-        max_grad_norm=optimiser.clip,
-        lr_scheduler_type="linear",
-        warmup_steps=warm.schedule.warmup,
         bf16=run.listen.compute.precision == "bf16",
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        logging_steps=warm.every.log,
-        logging_nan_inf_filter=False,
         eval_strategy="steps",
-        eval_steps=warm.every.eval,
-        save_steps=warm.every.save,
-        seed=run.listen.seed,
-        use_cpu=True,
-        disable_tqdm=True,
-        report_to="none",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.audiollm_config import (
+    AdamWConfig,
     BatchConfig,
     ComputeConfig,
     EveryConfig,
@@ -61,15 +62,10 @@ class SpeechConfig:
 
 
 @dataclass(frozen=True)
-class FullOptimiserConfig:
-    """Fused AdamW over the whole model with one peak rate."""
+class FullOptimiserConfig(AdamWConfig):
+    """Over the whole model."""
 
     peak_lr: float = 1e-5
-    weight_decay: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    clip: float = 1.0
 
 
 @dataclass(frozen=True)

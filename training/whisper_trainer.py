@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import EvalPrediction, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from model.geometry import WINDOW_STATES
 from training.config import save
-from training.errors import ConfigError
+from training.distributed import accumulated, processes, usual
 from training.left_out import LeftOut
 from training.run_folder import CONFIG
 from training.trainer import CarefulTrainer
@@ -118,49 +117,21 @@ def best_wer(run: Path) -> float:
         return float("inf")
 
 
-def arguments_of(config: WhisperRun, processes: int) -> Seq2SeqTrainingArguments:
+def arguments_of(config: WhisperRun) -> Seq2SeqTrainingArguments:
     """A run's settings as the Trainer's. Raises ConfigError where the batch does not divide."""
-    size, each = config.batch.size, config.batch.per_device
-    if size % (each * processes):
-        raise ConfigError(
-            f"batch.size {size} is not a multiple of {each} rows on each of {processes} processes. "
-            "Change batch.size or batch.per_device."
-        )
-    optimiser, every = config.optimiser, config.every
     return Seq2SeqTrainingArguments(
-        output_dir=str(config.run),
-        max_steps=config.schedule.steps,
-        per_device_train_batch_size=each,
-        per_device_eval_batch_size=each,
-        gradient_accumulation_steps=size // (each * processes),
-        optim="adamw_torch_fused",
-        learning_rate=optimiser.peak_lr,
-        weight_decay=optimiser.weight_decay,
-        adam_beta1=optimiser.beta1,
-        adam_beta2=optimiser.beta2,
-        adam_epsilon=optimiser.eps,
-        max_grad_norm=optimiser.clip,
-        lr_scheduler_type="linear",
-        warmup_steps=config.schedule.warmup,
+        **usual(config.run, config.optimiser, config.schedule, config.every, config.seed),
+        per_device_train_batch_size=config.batch.per_device,
+        per_device_eval_batch_size=config.batch.per_device,
+        gradient_accumulation_steps=accumulated(config.batch, processes()),
         bf16=config.compute.precision == "bf16",
         gradient_checkpointing=config.compute.gradient_checkpointing,
-        train_sampling_strategy="sequential",  # the order is the data set's
         dataloader_num_workers=config.data.workers,
-        remove_unused_columns=False,
         label_names=["labels"],
         predict_with_generate=True,
         generation_num_beams=1,
         eval_strategy="steps",
-        eval_steps=every.eval,
-        logging_steps=every.log,
-        logging_nan_inf_filter=False,
-        save_steps=every.save,
-        seed=config.seed,
         data_seed=config.seed,
-        use_cpu=not torch.cuda.is_available(),
-        ddp_find_unused_parameters=False,
-        disable_tqdm=True,
-        report_to="none",
     )
 
 

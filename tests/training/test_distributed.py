@@ -80,6 +80,6 @@ def test_fsdp2_trains_saves_what_is_trained_and_resumes(made: tuple[Path, Path],
 def test_a_batch_that_does_not_come_out_even_is_refused(made: tuple[Path, Path], tmp_path: Path) -> None:
     values = tiny.settings(tmp_path, *made, batch={"size": 640, "per_device": 5})
     run = configs.parse(AudioLLMRun, values, "test")
-    assert [accumulated(run, world) for world in (1, 8, 128)] == [128, 16, 1]
+    assert [accumulated(run.batch, world) for world in (1, 8, 128)] == [128, 16, 1]
     with pytest.raises(ConfigError, match="640 does not divide into 3 processes"):
-        accumulated(run, 3)
+        accumulated(run.batch, 3)
