@@ -71,7 +71,7 @@ def train(config: WhisperRun, resume: bool = False) -> Path:
     transcripts: Any = Transcripts(
         whisper.tokenizer, config.model.language, whisper.model.config.max_target_positions
     )
-    arguments = arguments_of(config)
+    arguments = arguments_of(config, new=checkpoint is None)
     dtype = torch.bfloat16 if arguments.bf16 else torch.float32
     trainer = WhisperTrainer(
         whisper=whisper,
@@ -89,8 +89,6 @@ def train(config: WhisperRun, resume: bool = False) -> Path:
         meter=Meter(peak_flops(arguments.device, dtype, config.compute.peak_tflops), arguments.world_size),
         keep=config.every.keep,
     )
-    if not checkpoint:
-        trainer.evaluate()  # what the fine-tune has to beat
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return config.run / MODEL
 

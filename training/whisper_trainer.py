@@ -117,7 +117,7 @@ def best_wer(run: Path) -> float:
         return float("inf")
 
 
-def arguments_of(config: WhisperRun) -> Seq2SeqTrainingArguments:
+def arguments_of(config: WhisperRun, new: bool) -> Seq2SeqTrainingArguments:
     """A run's settings as the Trainer's. Raises ConfigError where the batch does not divide."""
     return Seq2SeqTrainingArguments(
         **usual(config.run, config.optimiser, config.schedule, config.every, config.seed),
@@ -131,6 +131,8 @@ def arguments_of(config: WhisperRun) -> Seq2SeqTrainingArguments:
         predict_with_generate=True,
         generation_num_beams=1,
         eval_strategy="steps",
+        # What the fine-tune has to beat. Evaluated before `train`, the model would not be wrapped for DDP.
+        eval_on_start=new,
         data_seed=config.seed,
     )
 

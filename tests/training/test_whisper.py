@@ -18,7 +18,7 @@ from faster_whisper import WhisperModel
 from model.embedded.weights import default_cache, whisper_folder
 from tests.speech import ROOT, human_clips
 from tests.training import tiny_whisper
-from tests.training.tiny import ENVIRONMENT, command, losses, write
+from tests.training.tiny import ENVIRONMENT, command, losses, ran, write
 from tests.training.tiny_whisper import WHISPER_BASE
 from training.config import load
 from training.data import schema
@@ -140,6 +140,24 @@ def test_a_run_killed_and_resumed_is_the_unbroken_one(random: Path, clips: Path,
     other = run_of(tmp_path / "broken", random, clips, **longer, optimiser={"peak_lr": 1e-4})
     with pytest.raises(CheckpointMismatch, match=r"optimiser\.peak_lr was 0\.001 and is 0\.0001"):
         train(other, resume=True)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does(random: Path, clips: Path, tmp_path: Path) -> None:
+    found = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        batch = {"size": 2, "per_device": 2 // processes}
+        # With a large eps a step is as large as its gradient; else rounding decides on signs of tiny ones.
+        rates = {"peak_lr": 0.1, "eps": 1.0}
+        changes = {"schedule": {"steps": 3, "warmup": 0}, "batch": batch, "optimiser": rates}
+        run = run_of(folder, random, clips, **changes)
+        config = ("--config", str(folder / "run.yaml"))
+        done = ran(*config, processes=processes, module="training.train_whisper")
+        assert done.returncode == 0, done.stderr[-3_000:]
+        found.append(losses(run.run))
+    assert found[1] == pytest.approx(found[0], abs=1e-5)
 
 
 def test_accumulated_batches_learn_as_one_big_batch_does(random: Path, clips: Path, tmp_path: Path) -> None:
