@@ -35,6 +35,12 @@ T = TypeVar("T")
 IN_WHISPER = {r"^model\.encoder\.": ""}  # a whole Whisper's names to its encoder's
 
 
+class _OfAWhisper(AudioEncoder):
+    """Reads a whole Whisper without a warning that it has a decoder too."""
+
+    _keys_to_ignore_on_load_unexpected = (r"^model\.decoder\.", r"^proj_out\.")
+
+
 @dataclass(frozen=True)
 class Encoder:
     """An audio encoder and the feature extractor that it was trained with."""
@@ -105,7 +111,7 @@ def _packaged_whisper() -> Encoder:
 
 
 def _whisper(name: str) -> Encoder:
-    encoder, report = AudioEncoder.from_pretrained(
+    encoder, report = _OfAWhisper.from_pretrained(
         name, key_mapping=IN_WHISPER, dtype=torch.float32, output_loading_info=True
     )
     if missing := sorted(report["missing_keys"]):
