@@ -1,8 +1,8 @@
-"""What passes between the parts: an example is asked, its answer kept, then scored; a result sums a data set up.
+"""What passes between the parts: an example is asked, its answer kept, then scored, and all of it summed up.
 
-    data -> Example -> run -> Answer (answers.jsonl) -> score -> Score (scores.jsonl) -> Result (result.json) -> report
+    data -> Example -> run -> Answer (answers.jsonl) -> score -> Score (scores.jsonl) and Result (result.json)
 
-A run's folder is OUT/<system>/<dataset>/ with those three files; `kept` and `written` read and write their lines.
+A run's folder is OUT/<system>/<dataset>/ with those files; `kept` reads lines, and `written` makes them.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def kept(path: Path, kind: type[Line]) -> Iterator[Line]:
             one = kind(**{key: value for key, value in values.items() if key in known})
         except (ValueError, TypeError) as error:
             raise RunError(
-                f"{path}, line {number}, is not of this program ({error}). Move the file away to ask these clips again."
+                f"{path}, line {number}, is not of this program ({error}). "
+                "Move the file away to ask these clips again."
             ) from None
         found[one.id] = one
     yield from found.values()

@@ -44,7 +44,7 @@ RULES = [
     (("Home.py", "pages"), ("backend", "model", "torch", "samples")),
     (("model",), ("backend", "ui", "streamlit", "training")),
     (("training",), ("backend", "ui", "streamlit", "evaluation")),
-    (("evaluation",), ("backend", "model", "ui")),
+    (("evaluation",), ("backend", "model", "ui", "training")),
 ]
 
 DECODER = ("audio", "audio_containers", "audio_libav", "audio_limits", "audio_worker")
