@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from evaluation.clips import compared
 from evaluation.core import RESULT, SCORES, Answer, Example, Score, written
 from evaluation.errors import RunError
 from evaluation.published import Figure
 from evaluation.registry import Fields
 from evaluation.report import Report, write
+from evaluation.report.clips import compared
 from tests.evaluation.stored_runs import (
     SYSTEMS,
     Published,

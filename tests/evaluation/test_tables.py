@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from evaluation import published
-from evaluation.cells import LOGS, OURS, PAPER, Cell, Part, Table
 from evaluation.core import Result
 from evaluation.errors import RunError
-from evaluation.figures import combined
 from evaluation.metrics import intervals
 from evaluation.published import Figure
 from evaluation.registry import Dataset, Fields, datasets
-from evaluation.tables import build
+from evaluation.report.cells import LOGS, OURS, PAPER, Cell, Part, Table
+from evaluation.report.figures import combined
+from evaluation.report.tables import build
 from tests.evaluation.stored_runs import JUDGE, SYSTEMS, Published, registry, result, row
 
 PART1 = row("part1", 2, "ASR-PART1/2", "wer", n=100, size_from="here")

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from evaluation.cells import LOGS, PAPER, Cell, Column, Measure, Table
 from evaluation.core import Result
 from evaluation.errors import RunError
-from evaluation.figures import Groups, ours, part_of, told
-from evaluation.line_types import mistyped
 from evaluation.published import Figure
-from evaluation.ranking import ranked
 from evaluation.registry import Dataset
+from evaluation.report.cells import LOGS, PAPER, Cell, Column, Measure, Table
+from evaluation.report.figures import Groups, ours, part_of, told
+from evaluation.report.line_types import mistyped
+from evaluation.report.ranking import ranked
 
 TITLES = {
     2: "Singlish understanding",

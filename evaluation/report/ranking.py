@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from evaluation.cells import Cell, Part, Setting
+from evaluation.report.cells import Cell, Part, Setting
 
 _COMPARED = ("metric", "scale", "judge", "tokenizer", "computed by")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from evaluation.cells import OURS, SOURCES, Cell, Column, Measure, Table
-from evaluation.written_tables import LEGEND, MEASURED_HEAD
+from evaluation.report.cells import OURS, SOURCES, Cell, Column, Measure, Table
+from evaluation.report.written_tables import LEGEND, MEASURED_HEAD
 
 _FULL = 100.0  # of all that is not an error rate
 _SHOWN = 12  # rows of "How ours were measured" that are shown without asking

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from evaluation.cells import Cell, Column, Measure, Table
 from evaluation.core import Result
+from evaluation.report.cells import Cell, Column, Measure, Table
 
 CSV_HEAD = ("table", "row", "system", "value", "low", "high", "n", "success_rate", "judge", "source", "note")
 LEGEND = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from evaluation.cells import Cell, Measure, Part, Setting
 from evaluation.core import Result
 from evaluation.published import Figure
-from evaluation.ranking import setting_of
 from evaluation.registry import Dataset
+from evaluation.report.cells import Cell, Measure, Part, Setting
+from evaluation.report.ranking import setting_of
 
 PAPER_JUDGE = "llama-3-70b-instruct"  # part of the name of the judge behind the paper and its logs
 _PUBLISHED = Setting(True, 0, ())  # of one judge, one tokenizer, and whole data sets

@@ -13,19 +13,20 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from evaluation import clip_sounds, clips, published, written_tables
-from evaluation.cells import Part, Table
-from evaluation.clip_sounds import Addresses
-from evaluation.clips import Run
+from evaluation import published
 from evaluation.core import RESULT, Example, Result, Score, read_result
 from evaluation.errors import EvaluationError, RunError
 from evaluation.folder import replace
 from evaluation.metrics import intervals
-from evaluation.page_tables import joined, measured_section, section, tag
 from evaluation.registry import Dataset
 from evaluation.registry import datasets as all_datasets
+from evaluation.report import clip_sounds, clips, written_tables
+from evaluation.report.cells import Part, Table
+from evaluation.report.clip_sounds import Addresses
+from evaluation.report.clips import Run
+from evaluation.report.page_tables import joined, measured_section, section, tag
+from evaluation.report.tables import Described, Published, build, check
 from evaluation.systems import systems as all_systems
-from evaluation.tables import Described, Published, build, check
 
 PAGE = Path(__file__).with_name("page")
 _BESIDE = ("page.css", "clip.js", "clips.js")  # what index.html loads

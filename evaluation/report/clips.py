@@ -15,12 +15,12 @@ from typing import Any
 
 import jiwer
 
-from evaluation.clip_sounds import Addresses
 from evaluation.core import ANSWERS, SCORES, Answer, Result, Score, kept
 from evaluation.errors import RunError
-from evaluation.line_types import mistyped
 from evaluation.metrics import normaliser
 from evaluation.registry import Dataset
+from evaluation.report.clip_sounds import Addresses
+from evaluation.report.line_types import mistyped
 
 MEANINGS = {  # of right and wrong, by metric
     "wer": "Right: no word is wrong, missing or added. The score is the share of wrong words.",
