@@ -11,7 +11,9 @@ from starlette.responses import Response, StreamingResponse
 from model.audio import Pcm, seconds
 from model.bodies import read_form, read_json
 from model.embedded.in_thread import from_thread
+from model.embedded.intents import Task as Intended
 from model.embedded.models import CASCADE_ID, SPEECH_ID, Models
+from model.embedded.recogniser import Recogniser
 from model.embedded.speech import UnknownVoice
 from model.embedded.speech_formats import MEDIA_TYPES, encode_stream
 from model.embedded.wire import SpeechBody, parse
@@ -38,27 +40,29 @@ async def translations(request: Request) -> Response:
 
 async def _listen(request: Request, task: Task) -> Response:
     models: Models = request.app.state.models
-    pcm, asked = await _understood(request, models)
-    return await reply(request, asked, task, seconds(pcm), _read(models, pcm, task, asked))
+    pcm, asked, recogniser = await _understood(request, models, task)
+    return await reply(request, asked, task, seconds(pcm), _read(models, recogniser, pcm, task, asked))
 
 
-async def _understood(request: Request, models: Models) -> tuple[Pcm, Form]:
+async def _understood(request: Request, models: Models, task: Task) -> tuple[Pcm, Form, Recogniser]:
     """Read, check and decode; the file, which may be large, is let go on return. Raises EngineError."""
     file, fields = await read_form(request, models.settings.max_transcription_mb << 20)
     asked = form(fields)
-    models.check(asked.model or CASCADE_ID, CASCADE_ID)
-    if asked.language and asked.language not in models.recogniser.languages:
-        raise BadRequest(
-            "invalid_value", "language must be a two-letter code such as en, zh, ms or ta.", "language"
-        )
-    return await models.decoder.decode(file, models.long_limits), asked
+    ears = models.ears(asked.model or CASCADE_ID)
+    if task == "translate" and (why := ears.unsupported.get(Intended.TRANSLATE)):
+        raise BadRequest("capability_missing", f"{why} Use '{CASCADE_ID}'.", "model")
+    known = ears.recogniser.languages
+    if asked.language and asked.language not in known:
+        codes = "such as en, zh, ms or ta" if "zh" in known else f"that this model knows: {', '.join(known)}"
+        raise BadRequest("invalid_value", f"language must be a two-letter code {codes}.", "language")
+    return await models.decoder.decode(file, models.long_limits), asked, ears.recogniser
 
 
-async def _read(models: Models, pcm: Pcm, task: Task, asked: Form) -> Pieces:
+async def _read(models: Models, recogniser: Recogniser, pcm: Pcm, task: Task, asked: Form) -> Pieces:
     # Who waits for the first words of a short clip has them at once; all else is looked over first.
     careful = not asked.stream or seconds(pcm) > models.settings.max_audio_seconds
     async with models.places_for(seconds(pcm)):
-        read = models.recogniser.recognise(pcm, task, asked.language, asked.is_timed, careful)
+        read = recogniser.recognise(pcm, task, asked.language, asked.is_timed, careful)
         async with aclosing(from_thread(read)) as pieces:
             async for piece in pieces:
                 yield piece

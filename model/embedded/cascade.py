@@ -1,30 +1,23 @@
 """The paper's cascade baseline in miniature: what was heard, then what a text model makes of it (section 4).
 
 `answer` gives events in the order in which they happen: transcript words while Whisper reads, then the answer
-word by word. Each clip's transcript is kept for a while, so that a second question need not hear it again.
+word by word.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 
-from model.audio import pcm_sha256
 from model.audio_limits import SAMPLE_RATE
 from model.embedded import evidence, intents, prompts
 from model.embedded.answer import Account, Clip, Event, Turn
 from model.embedded.begun import PART, Begun
-from model.embedded.in_thread import from_thread
 from model.embedded.intents import Intent, Task
+from model.embedded.listener import NO_SPEECH, Listener
 from model.embedded.prompts import Messages, Template
-from model.embedded.recogniser import Recognised, Recogniser
+from model.embedded.recogniser import Recogniser
 from model.embedded.text_model import Sampling, TextModel
 from model.long_audio.forms import Task as WhisperTask
 
-KEPT_TRANSCRIPTS = 128
-
-NO_SPEECH = (
-    "I could not hear any speech in this clip. Try one in which somebody speaks, closer to the microphone."
-)
 CANNOT = {
     Task.SPEAKER: (
         "I cannot tell that. I work from the words alone, so I do not hear who speaks, how many people there "
@@ -35,7 +28,6 @@ CANNOT = {
         "You can ask me about what was said."
     ),
 }
-ALREADY_ENGLISH = "\n\n(The clip is in English already.)"
 CANNOT_TRANSLATE = "I can translate into English only, not into {language}. Try “Translate into English”."
 
 _TEMPLATES = {
@@ -56,9 +48,8 @@ class Cascade:
 
     def __init__(self, recogniser: Recogniser, text_model: TextModel) -> None:
         """Share two loaded models."""
-        self._recogniser = recogniser
+        self._listener = Listener(recogniser)
         self._text_model = text_model
-        self._transcripts: OrderedDict[tuple[str, WhisperTask], str] = OrderedDict()
 
     async def answer(
         self, turns: list[Turn], sampling: Sampling, account: Account, begun: str = ""
@@ -111,7 +102,7 @@ class Cascade:
         elif intent.task in (Task.TRANSCRIBE, Task.TRANSLATE):
             task: WhisperTask = "transcribe" if intent.task is Task.TRANSCRIBE else "translate"
             # With a new clip in the turn, that clip is meant; a follow-up means all of them.
-            async for piece in self._listen_all(list(turns[-1].clips) or clips, task, account):
+            async for piece in self._listener.listen_all(list(turns[-1].clips) or clips, task, account):
                 yield Event(text=piece)
         else:
             async for event in self._reason(intent, turns, clips, sampling, account, said):
@@ -129,7 +120,7 @@ class Cascade:
         heard = ""
         if intent.task is Task.TALK:
             clips = list(turns[-1].clips) or clips  # what was said before has been answered
-        async for piece in self._listen_all(clips, "transcribe", account):
+        async for piece in self._listener.listen_all(clips, "transcribe", account):
             if piece == NO_SPEECH:
                 yield Event(text=NO_SPEECH)
                 return
@@ -145,49 +136,6 @@ class Cascade:
         limit = template.max_tokens
         async for event in self._write(messages, template.stop, sampling, account, said, limit):
             yield event
-
-    async def _listen_all(
-        self, clips: list[Clip], task: WhisperTask, account: Account
-    ) -> AsyncGenerator[str, None]:
-        """The words of one clip, or of several with a heading each; `NO_SPEECH` when there are none."""
-        spoken = False
-        for number, clip in enumerate(clips, 1):
-            line_break = "\n" if number > 1 else ""
-            heading = f"{line_break}Clip {number}: " if len(clips) > 1 else ""
-            async for piece in self._listen(clip, task, account):
-                yield heading + piece
-                heading = ""
-                spoken = True
-        if not spoken:
-            yield NO_SPEECH
-
-    async def _listen(self, clip: Clip, task: WhisperTask, account: Account) -> AsyncGenerator[str, None]:
-        key = (pcm_sha256(clip), task)
-        if key in self._transcripts:
-            self._transcripts.move_to_end(key)
-            if self._transcripts[key]:
-                yield self._transcripts[key]
-            return
-        began = time.monotonic()
-        text = language = ""
-        try:
-            async for piece in from_thread(self._recogniser.recognise(clip, task)):
-                if isinstance(piece, Recognised):
-                    account.completion_tokens += len(piece.tokens)
-                    language = piece.language
-                    continue
-                piece = piece if text else piece.lstrip()
-                text += piece
-                if piece:
-                    yield piece
-        finally:
-            account.asr_ms += (time.monotonic() - began) * 1000
-        if text and task == "translate" and language == "en":
-            yield ALREADY_ENGLISH
-            text += ALREADY_ENGLISH
-        self._transcripts[key] = text
-        if len(self._transcripts) > KEPT_TRANSCRIPTS:
-            self._transcripts.popitem(last=False)
 
     async def _write(
         self,

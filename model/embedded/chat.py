@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from model.bodies import read_json
 from model.embedded.answer import Account, Event, Turn
 from model.embedded.begun import ForeignBeginning
-from model.embedded.models import CASCADE_ID, Models
+from model.embedded.models import Ears, Models
 from model.embedded.prompts import without_control
 from model.embedded.text_model import Sampling, TextModelError
 from model.embedded.wire import ChatBody, Message, chunk, completion_id, parse
@@ -22,7 +22,7 @@ async def completions(request: Request) -> Response:
     """Answer a conversation."""
     models: Models = request.app.state.models
     body = parse(ChatBody, await read_json(request, models.settings.max_body_mb << 20))
-    models.check(body.model, CASCADE_ID)
+    ears = models.ears(body.model)
     turns = [await _turn(models, message) for message in body.messages]
     begun = turns.pop().text if body.continue_final_message else ""
     if not turns or turns[-1].role != "user":
@@ -32,7 +32,7 @@ async def completions(request: Request) -> Response:
             "prompt_empty", "Say what to do with the clip, for example: Please transcribe.", "messages"
         )
     account = Account()
-    events = _in_place(models, turns, _sampling(body, models), account, begun)
+    events = _in_place(models, ears, turns, _sampling(body, models), account, begun)
     if body.stream:
         # The first event is awaited here, so that a refusal is an HTTP error and not the end of a stream.
         first = await anext(events, None)
@@ -62,12 +62,12 @@ def _sampling(body: ChatBody, models: Models) -> Sampling:
 
 
 async def _in_place(
-    models: Models, turns: list[Turn], sampling: Sampling, account: Account, begun: str
+    models: Models, ears: Ears, turns: list[Turn], sampling: Sampling, account: Account, begun: str
 ) -> AsyncGenerator[Event, None]:
     """The answer's events, made while a place is held; closing gives the place back."""
     async with models.places:
         try:
-            async with aclosing(models.cascade.answer(turns, sampling, account, begun)) as events:
+            async with aclosing(ears.answerer.answer(turns, sampling, account, begun)) as events:
                 async for event in events:
                     yield event
         except ForeignBeginning:

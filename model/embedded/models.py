@@ -1,6 +1,6 @@
 """The loaded models of the engine, and what `/v1/models` says of them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,20 +9,31 @@ from typing import Any
 
 from model.audio import Decoder
 from model.audio_limits import Limits
-from model.embedded import weights
-from model.embedded.cascade import UNSUPPORTED, Cascade
+from model.embedded import cascade, transcriber, weights
+from model.embedded.cascade import Cascade
 from model.embedded.intents import Task
 from model.embedded.recogniser import Recogniser
 from model.embedded.settings import Settings
 from model.embedded.speech import Speech
 from model.embedded.text_model import TextModel
+from model.embedded.transcriber import Transcriber
 from model.errors import NotFound
 from model.places import Places
 
 CASCADE_ID = "whisper-base-smollm2"
+TINY_ID = "whisper-tiny-en"
 SPEECH_ID = "kokoro-82m"
 LONG_WAITING = 4  # recordings of up to hours that may wait for one of their places
 STARTED = 1_764_000_000  # fixed, so that `created` does not change from start to start
+
+
+@dataclass(frozen=True)
+class Ears:
+    """A model that listens: what reads its clips, what answers about them, and what it cannot do and why."""
+
+    recogniser: Recogniser
+    answerer: Cascade | Transcriber
+    unsupported: Mapping[Task, str]
 
 
 @dataclass
@@ -30,9 +41,8 @@ class Models:
     """Everything that requests share."""
 
     settings: Settings
-    recogniser: Recogniser
     text_model: TextModel
-    cascade: Cascade
+    listening: Mapping[str, Ears]  # by the model's id
     speech: Speech | None
     no_speech_reason: str
     decoder: Decoder
@@ -63,29 +73,41 @@ class Models:
 
     def cards(self) -> list[dict[str, Any]]:
         """The models in OpenAI's form, with what each can do."""
-        listens = {str(task): {"supported": True} for task in Task if task not in UNSUPPORTED}
-        deaf = {str(task): {"supported": False, "reason": why} for task, why in UNSUPPORTED.items()}
         speaks: dict[str, Any] = {"supported": self.speech is not None}
         if self.speech is None:
             speaks["reason"] = self.no_speech_reason
         return [
-            _card(
-                CASCADE_ID, {**listens, **deaf, "chat": {"supported": True}}, self.settings.max_audio_seconds
+            *(
+                _card(id_, _able(ears), self.settings.max_audio_seconds)
+                for id_, ears in self.listening.items()
             ),
             _card(SPEECH_ID, {"speech": speaks}, 0.0),
         ]
 
-    def check(self, model: str, wanted: str) -> None:
-        """Raise NotFound unless `model` is the one that is meant."""
-        if model != wanted:
+    def ears(self, model: str) -> Ears:
+        """The model of that name that listens. Raises NotFound."""
+        self.check(model, *self.listening)
+        return self.listening[model]
+
+    def check(self, model: str, *wanted: str) -> None:
+        """Raise NotFound unless `model` is one that is meant."""
+        if model not in wanted:
+            names = " or ".join(f"'{name}'" for name in wanted)
             raise NotFound(
-                "model_not_found", f"There is no model '{model[:64]}' for this here. Use '{wanted}'.", "model"
+                "model_not_found", f"There is no model '{model[:64]}' for this here. Use {names}.", "model"
             )
 
     async def close(self) -> None:
         """Let go of connections and child processes."""
         await self.text_model.close()
         await self.decoder.close()
+
+
+def _able(ears: Ears) -> dict[str, Any]:
+    """What a model that listens can do; who takes part in a conversation is one that talks."""
+    card: dict[str, Any] = {str(task): {"supported": True} for task in Task}
+    card |= {str(task): {"supported": False, "reason": why} for task, why in ears.unsupported.items()}
+    return card | {"chat": card[Task.TALK]}
 
 
 def _card(id_: str, capabilities: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -102,7 +124,7 @@ def load(settings: Settings) -> Models:
     """Check and load all weights, side by side.
 
     Raises:
-        weights.WeightsError: Whisper or the text model cannot be used; a missing voice only ends speech.
+        weights.WeightsError: a Whisper or the text model cannot be used; a missing voice only ends speech.
     """
     cache = settings.cache or weights.default_cache()
     with ThreadPoolExecutor() as pool:
@@ -111,19 +133,26 @@ def load(settings: Settings) -> Models:
             lambda: TextModel(weights.text_model(), settings.threads, settings.max_running)
         )
         speech = pool.submit(_speech, settings, cache)
+        tiny = pool.submit(_tiny, settings)
     voice, reason = speech.result()
     heard, written = recogniser.result(), text_model.result()
+    listening = {CASCADE_ID: Ears(heard, Cascade(heard, written), cascade.UNSUPPORTED)}
+    if small := tiny.result():
+        listening[TINY_ID] = Ears(small, Transcriber(small), transcriber.UNSUPPORTED)
     return Models(
         settings,
-        heard,
         written,
-        Cascade(heard, written),
+        listening,
         voice,
         reason,
         Decoder(),
         Places(settings.max_running, settings.max_waiting),
         Places(max(1, settings.max_running // 2), LONG_WAITING),
     )
+
+
+def _tiny(settings: Settings) -> Recogniser | None:
+    return Recogniser(weights.whisper_tiny_folder(), settings.threads) if settings.whisper_tiny else None
 
 
 def _speech(settings: Settings, cache: Path) -> tuple[Speech | None, str]:

@@ -1,4 +1,4 @@
-"""Speech to text: Whisper base (int8, CTranslate2), its words given out while they are decoded.
+"""Speech to text: Whisper (int8, CTranslate2), its words given out while they are decoded.
 
 faster-whisper yields whole segments; a visitor wants the first words at once. So a window is decoded a few
 tokens at a time, each step continuing from the tokens before it. The steps grow, so that reading the old
@@ -50,7 +50,7 @@ class Recognised(Reading):
 
 
 class Recogniser:
-    """Whisper base, shared by all requests: their steps take turns, so nobody waits for a whole clip."""
+    """A Whisper, shared by all requests: their steps take turns, so nobody waits for a whole clip."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         """Load the model from a folder in faster-whisper's layout."""
@@ -109,7 +109,9 @@ class Recogniser:
             encoded, frames = self._encode(piece)
             language = language or self._language(encoded)
         window = Recognised(span, language)
-        tokenizer = Tokenizer(self._model.hf_tokenizer, True, task=task, language=language)
+        tokenizer = Tokenizer(
+            self._model.hf_tokenizer, self._model.model.is_multilingual, task=task, language=language
+        )
         yield from self._decode(encoded, tokenizer, window)
         if word_times and window.tokens:
             with self._turn:
@@ -129,6 +131,8 @@ class Recogniser:
 
     def _language(self, encoded: Any) -> str:
         """The most likely language, English when it is likely enough: Singlish is not Malay."""
+        if not self._model.model.is_multilingual:
+            return "en"
         shares = {token[2:-2]: share for token, share in self._model.model.detect_language(encoded)[0]}
         return "en" if shares.get("en", 0.0) >= ENGLISH_ENOUGH else max(shares, key=shares.__getitem__)
 

