@@ -11,7 +11,7 @@ TRAIN := .venv-train/bin
 TRAIN_PIP := $(TRAIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test vllm train-env gateways check style samples system
+.PHONY: help demo test eval vllm train-env gateways check style samples system
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -25,12 +25,15 @@ vllm: .venv-vllm/vllm ## Make .venv-vllm, vLLM for CPU with the plugin: python -
 
 train-env: .venv-train/train ## Make .venv-train, for training/: data preparation, both stages, export
 
+eval: .venv/eval system ## Measure the small models on the bundled set, and put the table into README.md
+	@$(BIN)/python -m evaluation.bundled --readme README.md
+
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
-test: .venv/test train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
+test: .venv/test .venv/eval train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
 	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
 	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
 	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
-	$(BIN)/python -m pytest || exit; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder || exit; \
 	$(TRAIN)/python -m pytest tests/training || exit; \
 	[ -z "$$plugin" ] || $(VLLM)/python -m pytest tests/vllm
 
@@ -63,6 +66,10 @@ system:
 
 .venv/test: .venv/demo requirements/test.txt
 	@$(PIP) -r requirements/test.txt
+	@touch $@
+
+.venv/eval: .venv/demo requirements/eval.txt
+	@$(PIP) --no-deps --require-hashes -r requirements/eval.txt
 	@touch $@
 
 .venv-gateways/gateways: requirements/gateways.txt | .venv-gateways/bin/pip
