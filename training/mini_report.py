@@ -75,11 +75,14 @@ def _read(evaluated: dict[str, Any]) -> str:
 
 
 def _verdict(evaluated: dict[str, Any]) -> str:
-    ratio = max(part["losses"]["right"] / part["losses"]["shuffled"] for part in evaluated.values())
-    reached = "reached" if ratio <= TARGET else "not reached"
+    ratios = {name: part["losses"]["right"] / part["losses"]["shuffled"] for name, part in evaluated.items()}
+    told = (
+        f"{'reached' if ratio <= TARGET else 'not reached'} on {TITLES[name]} ({ratio:.3f})"
+        for name, ratio in ratios.items()
+    )
     return (
-        f"The aim, a loss with the right audio of at most {TARGET} of that with another's, is {reached}: the "
-        f"larger of the two is {ratio:.3f}. Losses are a mean over an answer's tokens."
+        f"The aim, a loss with the right audio of at most {TARGET} of that with another's, is "
+        f"{' and '.join(told)}. Losses are a mean over an answer's tokens."
     )
 
 
