@@ -33,7 +33,7 @@ test: .venv/test .venv/eval train-env system ## Run all tests: real models, real
 	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
 	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
 	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder || exit; \
+	$(BIN)/python -m pytest || exit; \
 	$(TRAIN)/python -m pytest tests/training || exit; \
 	[ -z "$$plugin" ] || $(VLLM)/python -m pytest tests/vllm
 

@@ -8,8 +8,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import pytest
-
 _HERE = Path(__file__).parent
 _OWN = {"vllm": "vllm", "training": "ray"}  # a folder of tests, and what only its environment has
 _HERE_RUN = {folder for folder, package in _OWN.items() if importlib.util.find_spec(package)}
@@ -34,21 +32,3 @@ def _apart_from_the_users_answers() -> tempfile.TemporaryDirectory[str]:
 
 
 _CACHE = _apart_from_the_users_answers()  # before anything reads the settings, and for every child
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where two run at once: each file stays in one process, and all browsers in the same one.
-
-    Two cores cannot carry two browsers, each with its server and engine. The browsers begin, since they take
-    longest; then come files with slow tests, so that the short ones fill the end.
-    """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (_group(item) != "browser", item.path not in slow))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    return "browser" if item.get_closest_marker("browser") else str(item.path.relative_to(_HERE))
