@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -116,4 +117,6 @@ def test_the_configs_are_read() -> None:
     run = load(MiniRun, ROOT / "training/configs/mini.yaml")
     further = load(AudioLLMRun, ROOT / "training/configs/mini_gpu.yaml")
     assert further.model.stack == run.listen.model.stack == 5
-    assert further.lora == run.listen.lora
+    first = run.listen.lora
+    assert first
+    assert further.lora == dataclasses.replace(first, dropout=0.05)  # a GPU draws it for nothing
