@@ -35,17 +35,16 @@ def run(asked: Arguments) -> int:
     for system in wanted:
         for dataset in _asked_once(chosen, sets):
             try:
-                _run_one(asked, system, dataset, rows, sets)
-                for each in chosen:
-                    if dataset.id in (each.id, each.same_answers_as):
-                        _score_one(asked.out, system.id, each, judge)
-            except EndpointError as error:  # what is away is so for the other data sets too
-                _tell(error)
-                failed = True
-                break
+                _run_one(asked, system, dataset, rows)
             except EvaluationError as error:
                 _tell(error)
                 failed = True
+                if isinstance(error, EndpointError):
+                    break  # a system that is away is so for the other data sets too
+                continue
+            for each in chosen:
+                if dataset.id in (each.id, each.same_answers_as):
+                    failed |= not _scored(asked.out, system.id, each, judge)
     return 2 if failed else 0
 
 
@@ -60,13 +59,7 @@ def score(asked: Arguments) -> int:
     ]
     if not found:
         raise RunError(f"{asked.out} holds no answers to score. `python -m evaluation run` asks for some.")
-    failed = False
-    for system, dataset in found:
-        try:
-            _score_one(asked.out, system, dataset, judge)
-        except EvaluationError as error:
-            _tell(error)
-            failed = True
+    failed = [one for one in found if not _scored(asked.out, *one, judge)]
     return 2 if failed else 0
 
 
@@ -98,13 +91,7 @@ def audiobench(asked: Arguments) -> int:
     return 0
 
 
-def _run_one(
-    asked: Arguments,
-    system: System,
-    dataset: Dataset,
-    rows: Mapping[str, System],
-    sets: Mapping[str, Dataset],
-) -> None:
+def _run_one(asked: Arguments, system: System, dataset: Dataset, rows: Mapping[str, System]) -> None:
     lists = instructions.load(asked.instructions) if asked.instructions else None
     source = f"{asked.instructions.name} {hashed(repr(lists))}" if lists else "ours"
     tally = runner.run(
@@ -118,6 +105,16 @@ def _run_one(
         instructions=source,
     )
     sys.stderr.write(f"{tally.words}\n")
+
+
+def _scored(out: Path, system: str, dataset: Dataset, judge: Judge | None) -> bool:
+    """Score; what keeps it from being done, such as a judge that is away, is told, and the rest goes on."""
+    try:
+        _score_one(out, system, dataset, judge)
+    except EvaluationError as error:
+        _tell(error)
+        return False
+    return True
 
 
 def _score_one(out: Path, system: str, dataset: Dataset, judge: Judge | None) -> None:

@@ -6,11 +6,11 @@ AudioBench draws at random without a seed, so that no two of its runs ask the sa
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from evaluation import toml_file
 from evaluation.errors import RegistryError
 
 FILE = Path(__file__).with_name("instructions.toml")
@@ -20,12 +20,7 @@ Lists = Mapping[str, Sequence[str]]
 
 def load(file: Path) -> Lists:
     """The lists of a file, by name. Raises RegistryError naming the file, the list and the reason."""
-    try:
-        lists = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise RegistryError(f"The instructions, {file}, cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{file} is not valid TOML: {error}. Mend that line.") from None
+    lists = toml_file.read(file, "The instructions", "Name another with --instructions.")
     for name, sentences in lists.items():
         if not (isinstance(sentences, list) and sentences and all(_is_said(each) for each in sentences)):
             raise RegistryError(f"{file}: `{name}` must be a list of sentences, none of them empty.")

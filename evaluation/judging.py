@@ -9,14 +9,13 @@ is asked for twice more, warmer, since the same request would bring the same rep
 from __future__ import annotations
 
 import asyncio
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from evaluation import asking
+from evaluation import asking, toml_file
 from evaluation import folder as folders
 from evaluation.core import Answer
 from evaluation.endpoint import Endpoint
@@ -59,14 +58,10 @@ class Judge:
 
 def load_prompts(file: Path = PROMPTS) -> Mapping[int, str]:
     """A judge's prompts by scale. Raises RegistryError."""
+    tables = toml_file.read(file, advice="Name another with --judge-prompts.")
     try:
-        tables = tomllib.loads(file.read_text("utf-8"))
         prompts = {scale: str(tables[f"scale_{scale}"]["prompt"]).strip() for scale in (5, 1)}
-    except OSError as error:
-        raise RegistryError(
-            f"{file} cannot be read ({error.strerror}). Name another with --judge-prompts."
-        ) from None
-    except (ValueError, LookupError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise RegistryError(
             f"{file} needs tables [scale_5] and [scale_1], each with `prompt` ({error}). See {PROMPTS.name}."
         ) from None

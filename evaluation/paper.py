@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation import toml_file
 from evaluation.errors import RegistryError
 
 FILE = Path(__file__).with_name("paper.toml")
@@ -58,12 +58,9 @@ class Paper(_Strict):
 
 def load(file: Path) -> Paper:
     """The paper's tables. Raises RegistryError naming the file and the reason."""
+    tables = toml_file.read(file, "The paper's figures")
     try:
-        paper = Paper(**tomllib.loads(file.read_text("utf-8")))
-    except OSError as error:
-        raise RegistryError(f"The paper's figures, {file}, cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{file} is not valid TOML: {error}. Mend that line.") from None
+        paper = Paper(**tables)
     except (ValidationError, TypeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise RegistryError(

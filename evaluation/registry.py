@@ -8,7 +8,6 @@ all else.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from evaluation import toml_file
 from evaluation.errors import RegistryError
 
 FILE = Path(__file__).with_name("datasets.toml")
@@ -115,12 +115,7 @@ class Dataset:
 
 def load(file: Path) -> Mapping[str, Dataset]:
     """The rows of a table, in its order. Raises RegistryError naming the file, the row and the reason."""
-    try:
-        tables = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise RegistryError(f"The table of data sets, {file}, cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{file} is not valid TOML: {error}. Mend that line.") from None
+    tables = toml_file.read(file, "The table of data sets", "Name another with --datasets.")
     if not tables:
         raise RegistryError(f"{file} lists no data set. Add at least one table, such as [my-set].")
     rows = {name: _row(file, name, table) for name, table in tables.items()}

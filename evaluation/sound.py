@@ -58,13 +58,13 @@ def pieces(audio: bytes, *, pieces_s: float = 0.0, head_s: float = 0.0) -> Itera
         yield _padded(np.concatenate(held))
 
 
-def wav(samples: Pcm) -> bytes:
-    """A 16-bit WAV file of 16 kHz mono samples."""
+def wav(samples: Pcm, rate: int = SAMPLE_RATE) -> bytes:
+    """A 16-bit WAV file of mono samples, `rate` of them a second."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
-        out.setframerate(SAMPLE_RATE)
+        out.setframerate(rate)
         out.writeframes(samples.astype("<i2").tobytes())
     return file.getvalue()
 

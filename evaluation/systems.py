@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evaluation import toml_file
 from evaluation.errors import RegistryError
 
 FILE = Path(__file__).with_name("systems.toml")
@@ -143,14 +143,7 @@ def chosen(ids: list[str], rows: Mapping[str, System]) -> list[System]:
 
 
 def _rows(file: Path) -> dict[str, System]:
-    try:
-        tables = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise RegistryError(
-            f"{file} cannot be read ({error.strerror}). Name another with --systems."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RegistryError(f"{file} is not valid TOML: {error}. Mend that line.") from None
+    tables = toml_file.read(file, advice="Name another with --systems.")
     return {name: _row(file, name, table) for name, table in tables.items()}
 
 

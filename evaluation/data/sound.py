@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
+
+from evaluation.sound import wav
 
 FULL_SCALE = 32_767  # of 16-bit sound
 
@@ -61,11 +61,4 @@ def _as_wav(array: Any, rate: Any) -> bytes:
         raise NoSound("samples that are not one channel of numbers between -1 and 1")
     if not np.isfinite(samples).all():
         raise NoSound("samples that are not numbers")
-    whole = np.rint(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype("<i2")
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(rate)
-        out.writeframes(whole.tobytes())
-    return file.getvalue()
+    return wav(np.rint(np.clip(samples, -1.0, 1.0) * FULL_SCALE).astype(np.int16), rate)

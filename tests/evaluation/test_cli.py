@@ -118,6 +118,21 @@ def test_a_judge_rates_and_the_same_answers_are_matched_too(
     assert not (results / "tiny_talk_match" / "answers.jsonl").exists()
 
 
+def test_a_judge_that_is_away_does_not_keep_a_system_from_being_asked(
+    tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asr, judged = DATASETS.split("[tiny_talk]", 1)
+    (tmp_path / "datasets.toml").write_text(f"[tiny_talk]{judged}{asr}")  # the judged one comes first
+    with Scripted(lambda clip, _: says(words(clip))) as endpoint:
+        where = behind(endpoint, tmp_path)
+        away = ["--judge-url", "http://127.0.0.1:9/v1", "--judge-model", "gone"]
+        chosen = ["--dataset", "tiny_talk", "tiny_asr", *away]
+        assert main(["run", "--system", "scripted", *chosen, *where, *tables]) == 2
+    told = capsys.readouterr()
+    assert "127.0.0.1:9" in told.err
+    assert "tiny_asr  WER" in told.out
+
+
 def test_answers_can_be_judged_later_by_any_endpoint(
     tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

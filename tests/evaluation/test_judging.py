@@ -178,7 +178,7 @@ def test_what_is_not_rated_yet_is_not_scored_as_anything(tmp_path: Path) -> None
     [
         ("[scale_5]\nprompt = '{reference} {answer} {question}'", "needs tables"),
         ("[scale_5]\nprompt = 'x'\n[scale_1]\nprompt = 'y'", "must contain {reference}"),
-        ("[", "needs tables"),
+        ("[", "is not valid TOML: .* Mend that line"),
         (None, "cannot be read"),
     ],
 )
