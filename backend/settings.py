@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     breaker_failures: int = Field(default=3, ge=1)
     breaker_open_s: Seconds = 5.0
     probe_interval_s: Seconds = 5.0
+    discovery_interval_s: Seconds = 5.0
+    discovery_keep_s: Seconds = 300.0
     max_answer_bytes: Bytes = 40 * 2**20  # the longest text that is taken, read aloud as WAV
 
     visitor_secret: SigningSecret | None = None
