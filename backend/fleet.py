@@ -18,11 +18,13 @@ from typing import Any
 import httpx
 
 from backend import engines, logs
+from backend.address import Address, Service
 from backend.balancer import Instance, Pool
 from backend.breaker import Breaker
+from backend.discovery import Discovery
 from backend.engines import Engine
 from backend.errors import StartError
-from backend.registry import Address, Row
+from backend.registry import Row
 from backend.settings import Settings
 from backend.watch import watch
 
@@ -32,18 +34,20 @@ _EMBEDDED = "embedded"
 _FIRST_PAUSE_S = 0.5  # before a job that failed begins again; then twice as long, and so on
 _LAST_PAUSE_S = 30.0
 _STEADY_S = 60.0  # one that went on for longer than this begins again soon
+_UNFOUND = "No engine is found at {name} yet; the controller keeps looking."
 _LOST = "The controller could not look after it, through a mistake of its own, and tries again."
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a row says of an instance; `url` is None for the engine that we start."""
+    """What a row says of an instance; the engine that we start has no `url`, nor has one not found yet."""
 
     url: str | None
     name: str
     weight: float
     places: int
     key: str | None
+    supervised: bool = False
 
 
 class Fleet:
@@ -58,6 +62,9 @@ class Fleet:
         self._instances: dict[str, Instance] = {}  # by address, with those that are leaving
         self._jobs: dict[str, list[asyncio.Task[None]]] = {}  # that go on as long as an instance is there
         self._farewells: dict[object, asyncio.Task[None]] = {}
+        self._discovery = Discovery(
+            settings.discovery_interval_s, settings.discovery_keep_s, lambda: self.apply(self.rows)
+        )
         self._running = False
 
     def __iter__(self) -> Iterator[Instance]:
@@ -66,9 +73,7 @@ class Fleet:
 
     def apply(self, rows: Mapping[str, Row]) -> None:
         """Take `rows` in place of those before. Raises StartError, and then nothing has changed."""
-        wanted = {
-            row.id: [self._wanted(row, address) for address in _addresses(row)] for row in rows.values()
-        }
+        wanted = {row.id: self._all_wanted(row) for row in rows.values()}
         pools = {
             row.id: self.pools.get(row.id) or Pool(row.title, (), self._settings) for row in rows.values()
         }
@@ -89,6 +94,9 @@ class Fleet:
             for instance in pool.instances:
                 if instance not in stay:
                     self._remove(pool, instance)
+        self._discovery.follow(
+            {one.host for row in rows.values() for one in row.instances if isinstance(one, Service)}
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -97,16 +105,33 @@ class Fleet:
         for key in self._instances:
             self._begin(key)
         try:
-            yield
+            async with self._discovery.running():
+                yield
         finally:
             self._running = False
             tasks = [task for jobs in self._jobs.values() for task in jobs]
             await _end([*tasks, *self._farewells.values()])
 
-    def _wanted(self, row: Row, address: Address | None) -> _Wanted:
+    def _all_wanted(self, row: Row) -> list[_Wanted]:
+        """Return where a row's model runs now; of one place that it names twice, what it says first."""
+        if not row.instances:
+            places = row.places or engines.places()
+            return [_Wanted(None, _EMBEDDED, 1.0, places, None, supervised=True)]
+        wanted: dict[str, _Wanted] = {}
+        for listed in row.instances:
+            for one in self._found(listed):
+                place = self._wanted(row, one)
+                wanted.setdefault(_key(place), place)
+        return list(wanted.values())
+
+    def _found(self, listed: Address | Service) -> Sequence[Address | Service]:
+        """Return the addresses of what a row lists; a name that has none stands for the engines to come."""
+        if isinstance(listed, Address):
+            return (listed,)
+        return [listed.at(ip) for ip in self._discovery.addresses(listed.host)] or (listed,)
+
+    def _wanted(self, row: Row, address: Address | Service) -> _Wanted:
         places = self._settings.places
-        if address is None:
-            return _Wanted(None, _EMBEDDED, 1.0, row.places or engines.places(), None)
         key = os.environ.get(row.api_key_env) if row.api_key_env else None
         if row.api_key_env and not key:
             raise StartError(
@@ -114,7 +139,7 @@ class Fleet:
                 "environment does not set it. Set it and start again."
             )
         return _Wanted(
-            address.url,
+            address.url if isinstance(address, Address) else None,
             address.name,
             address.weight,
             row.places_at(address) or places,
@@ -129,10 +154,12 @@ class Fleet:
             instance = self._instances[key] = Instance(
                 wanted.name,
                 wanted.url,
-                supervised=wanted.url is None,
+                supervised=wanted.supervised,
                 slow_start_s=self._settings.slow_start_s,
                 breaker=Breaker(self._settings.breaker_failures, self._settings.breaker_open_s),
             )
+            if wanted.url is None and not wanted.supervised:
+                instance.set("starting", _UNFOUND.format(name=wanted.name))
             if self._running:
                 self._begin(key)
         instance.weight, instance.places = wanted.weight, wanted.places
@@ -196,12 +223,8 @@ async def keep_going(job: Job, instance: Instance) -> None:
         pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
 
-def _addresses(row: Row) -> Sequence[Address | None]:
-    return row.instances or (None,)
-
-
 def _key(wanted: _Wanted) -> str:
-    return wanted.url or _EMBEDDED
+    return wanted.url or wanted.name
 
 
 async def _until(met: Callable[[], bool]) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-import httpx
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from backend import words
+from backend.address import Address, Service, as_table, tag
 from backend.errors import StartError
 
 Capability = Literal["transcribe", "translate", "summarise", "answer", "speaker", "sound", "chat", "speech"]
@@ -34,7 +34,6 @@ CAPABILITIES: tuple[Capability, ...] = (
     "chat",
     "speech",
 )
-_PLAIN = re.compile(r"[!#-\[\]-~]+")
 _UNSAID = "This model was not made for it."
 
 
@@ -51,40 +50,11 @@ class Sampling(BaseModel):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
 
 
-class Address(BaseModel):
-    """Where one instance of a model runs, how much work it takes beside the others, and how many at once."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    url: str
-    weight: float = Field(default=1.0, gt=0, le=1_000, strict=False, allow_inf_nan=False)
-    places: int | None = Field(default=None, ge=1, le=100_000)
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            whole = parts.scheme in ("http", "https") and bool(httpx.URL(value).host) and parts.port != 0
-        except (ValueError, httpx.InvalidURL):  # a port that is no number, 10.0.0.999, a broken IPv6 address
-            whole = False
-        # What is wrong is not quoted: it may hold a password.
-        if not whole:
-            raise ValueError("an address must start with http:// or https:// and name a host.")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("an address must hold no password. Name the key's variable in `api_key_env`.")
-        if parts.query or parts.fragment or not _PLAIN.fullmatch(value):  # it is a header and a label as well
-            raise ValueError("an address must be plain ASCII, without spaces, quotes, ? and #.")
-        return value.rstrip("/").removesuffix("/v1")
-
-    @property
-    def name(self) -> str:
-        """What the instance is called where people read it: host, port and path."""
-        return self.url.partition("://")[2]
-
-
-def _as_table(address: Any) -> Any:
-    return {"url": address} if isinstance(address, str) else address
+Instance = Annotated[
+    Annotated[Address, Tag("url")] | Annotated[Service, Tag("dns")],
+    Discriminator(tag),
+    BeforeValidator(as_table),
+]
 
 
 class Row(BaseModel):
@@ -97,7 +67,7 @@ class Row(BaseModel):
     sentence: str = Field(min_length=1)
     kind: Literal["chat", "speech"]
     engine: Literal["embedded", "openai", "vllm"]
-    instances: list[Annotated[Address, BeforeValidator(_as_table)]] = []
+    instances: list[Instance] = []
     places: int | None = Field(default=None, ge=1, le=100_000)
     upstream_model: str = ""
     api_key_env: str | None = None
@@ -129,7 +99,7 @@ class Row(BaseModel):
             raise ValueError(f"`instances` names {twice} twice. Give it more `weight` instead.")
         return self
 
-    def places_at(self, address: Address) -> int | None:
+    def places_at(self, address: Address | Service) -> int | None:
         """Return how many answers an instance gives at once; None leaves it to the settings."""
         return address.places or self.places
 
@@ -183,7 +153,8 @@ def _agree_on_instances(file: Path, rows: Mapping[str, Row]) -> None:
     met: dict[str, tuple[str, object]] = {}
     for row in rows.values():
         told: dict[str, object] = {
-            one.name: (one.url, one.weight, row.places_at(one), row.api_key_env) for one in row.instances
+            one.name: (one.model_copy(update={"places": row.places_at(one)}), row.api_key_env)
+            for one in row.instances
         }
         for name, said in (told or {"the embedded engine": row.places}).items():
             first, before = met.setdefault(name, (row.id, said))
@@ -202,7 +173,10 @@ def _row(file: Path, name: str, table: Any) -> Row:
     try:
         return Row(**{**table, "id": name})
     except ValidationError as error:
-        first = error.errors()[0]
-        fields = Address.model_fields if first["loc"][:1] == ("instances",) else Row.model_fields
+        first: Any = error.errors()[0]
+        fields: Iterable[str] = Row.model_fields
+        if first["loc"][:1] == ("instances",):  # the third step is the tag that chose the class
+            first["loc"] = (*first["loc"][:2], *first["loc"][3:])
+            fields = [*Address.model_fields, *Service.model_fields]
         reason = words.sentence(first, fields) if first["loc"] else str(first["ctx"]["error"])
         raise StartError(f"{file}, row [{name}]: {reason} Mend it.") from None

@@ -6,16 +6,22 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.backend.test_start import ROOT, Process
 
 
-def begun(stack: contextlib.ExitStack, log: Path, **settings: object) -> subprocess.Popen[bytes]:
-    """Begin to start a controller with these settings alone; it ends with the stack."""
+def begun(
+    stack: contextlib.ExitStack, log: Path, before: Sequence[str] = (), **settings: object
+) -> subprocess.Popen[bytes]:
+    """Begin to start a controller with these settings alone; it ends with the stack.
+
+    `before` is a command that becomes the one it is given.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MERALION_")}
     popen = subprocess.Popen(
-        [sys.executable, "-m", "backend"],
+        [*before, sys.executable, "-m", "backend"],
         stdout=subprocess.PIPE,
         stderr=stack.enter_context(log.open("wb")),
         cwd=ROOT,

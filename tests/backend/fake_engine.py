@@ -209,13 +209,20 @@ def recites(
 class FakeEngine:
     """Serves /v1/models truthfully and everything else as the next behaviour says."""
 
-    def __init__(self, *models: str, capabilities: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *models: str,
+        capabilities: dict[str, Any] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.models = models or ("tiny",)
         self.capabilities = capabilities or {}
         self.exchanges: list[Exchange] = []
         self.default = says("Hello", " world")
         self.script: list[Behaviour] = []
-        self.port = 0
+        self.host = host
+        self.port = port
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -225,11 +232,11 @@ class FakeEngine:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def open(self) -> None:
         """Listen, on the same port as before if there was one."""
-        starting = asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        starting = asyncio.start_server(self._serve, self.host, self.port)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         self.port = self._server.sockets[0].getsockname()[1]
 
