@@ -163,7 +163,7 @@ def _asked(host: str) -> asyncio.Future[tuple[str, ...]]:
 
 
 def resolve(host: str) -> tuple[str, ...]:
-    """Return every address of a name, each once, in order. Raises OSError, UnicodeError for no name at all."""
+    """Return every address of a name, each once, in order. Raises OSError; UnicodeError for no name."""
     told = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     met = {_address(str(sockaddr[0])) for *_, sockaddr in told}
     usable = (one for one in met if not one.is_unspecified and not one.is_multicast and not one.is_link_local)
