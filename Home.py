@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui import logs, tracing
 from ui.cascade.endpoints import endpoints
 from ui.first_run import load_again_if, pages_by_file_name
 from ui.giving import take_back
@@ -17,8 +18,9 @@ ICON = Path(__file__).with_name("ui") / "icon.svg"
 
 st.set_page_config(page_title="MERaLiON", page_icon=str(ICON), layout="wide")
 
+logs.configure()
 try:
-    settings()
+    tracing.start(settings().otlp_endpoint)
     endpoints()
 except SettingsError as error:
     st.error(str(error), icon=":material/error:")

@@ -61,6 +61,7 @@ class _JsonLines(logging.Formatter):
         line: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            "service": "controller",
             "event": record.msg if record.name == _log.name else record.name,
             **getattr(record, "fields", {}),
         }

@@ -13,14 +13,14 @@ EngineError
 ClientGone is apart: nobody is there to be told.
 """
 
-import json
-import sys
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from model import logs
 from model.audio_limits import AudioError
 
 CLIENT_GONE = 499  # nginx's number for a caller who left
@@ -111,7 +111,9 @@ def explained(handler: Handler) -> Handler:
         except ClientGone:
             return Response(status_code=CLIENT_GONE)
         except Exception as error:  # the last net: the process must live, and nobody sees a stack trace
-            _log_failure(error)
+            logs.event(
+                "failed", level=logging.ERROR, request_id=logs.request_id.get(), reason=logs.where(error)
+            )
             return refusal(Failed("engine_failed", "The model failed. Ask again."))
 
     return handle
@@ -119,20 +121,6 @@ def explained(handler: Handler) -> Handler:
 
 def refusal(error: EngineError) -> Response:
     """The response that tells of an error."""
+    logs.note(code=error.code)
     headers = {"Retry-After": "2"} if error.status == 429 else None
     return JSONResponse(error.body(), error.status, headers=headers)
-
-
-def _log_failure(error: Exception) -> None:
-    """Write where it failed, never what was said: an exception's text may quote a visitor."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else ""
-    line = {
-        "level": "ERROR",
-        "event": "failed",
-        "error": type(error).__name__,
-        "at": place,
-    }
-    sys.stderr.write(json.dumps(line) + "\n")

@@ -19,7 +19,12 @@ class SettingsError(ValueError):
 def load(kind: type[Kind], owner: str) -> Kind:
     """Read the settings of `owner`, such as "the embedded engine". Raises SettingsError."""
     prefix = str(kind.model_config["env_prefix"])
-    known = {prefix + name.upper() for name in kind.model_fields}
+    # A field with an alias concerns more than this engine, and goes by a name without the prefix.
+    names = {
+        field: str(about.validation_alias or prefix + field.upper())
+        for field, about in kind.model_fields.items()
+    }
+    known = {name for name in names.values() if name.startswith(prefix)}
     for name in os.environ:
         if name.upper().startswith(prefix) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, 1)
@@ -28,5 +33,8 @@ def load(kind: type[Kind], owner: str) -> Kind:
     try:
         return kind()
     except ValidationError as error:
-        lines = [f"{prefix}{str(item['loc'][0]).upper()}: {item['msg'].lower()}" for item in error.errors()]
+        lines = [
+            f"{names.get(str(item['loc'][0]), item['loc'][0])}: {item['msg'].lower()}"
+            for item in error.errors()
+        ]
         raise SettingsError(f"The settings of {owner} cannot be used. " + "; ".join(lines)) from error

@@ -87,9 +87,11 @@ def ending(progress: Progress) -> None:
 
 
 def say_problem(error: ClientError, *, kept: bool = False) -> None:
-    """Say what failed, when it may work again, and that what had come is kept."""
+    """Say what failed, when it may work again, that what had come is kept, and by what a host finds it."""
     rest = f" {t('answer.kept')}" if kept else ""
     st.error(f"{plain(tell(error))}{again_line(error.retry_after_s)}{rest}", icon=":material/error:")
+    if error.request_id:
+        st.caption(t("answer.for_the_host", id=error.request_id))
 
 
 def plain(text: str) -> str:

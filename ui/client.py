@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from ui.sending import carried, sending
 from ui.sound import with_true_length
 from ui.stream import CONNECT_TIMEOUT_S, refusal, sentences
 from ui.stream import AnswerStream as AnswerStream
@@ -50,12 +51,12 @@ class Client:
 
     def content(self, file_id: str) -> bytes:
         """Return a clip as the models hear it: WAV, 16 kHz, mono. Raises ClientError."""
-        return self._send("GET", f"/v1/files/{file_id}/content").content
+        return self._send("GET", f"/v1/files/{file_id}/content", "/v1/files/{id}/content").content
 
     def has(self, file_id: str) -> bool:
         """Say whether the controller still keeps a clip. Raises ClientError."""
         try:
-            self._send("GET", f"/v1/files/{file_id}")
+            self._send("GET", f"/v1/files/{file_id}", "/v1/files/{id}")
         except ClientError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return False
@@ -64,7 +65,7 @@ class Client:
 
     def delete(self, file_id: str) -> None:
         """Make the controller forget a clip. Raises ClientError."""
-        self._send("DELETE", f"/v1/files/{file_id}")
+        self._send("DELETE", f"/v1/files/{file_id}", "/v1/files/{id}")
 
     def ask(self, model: str, prompt: str, file_id: str, max_tokens: int, timeout_s: float) -> AnswerStream:
         """Ask one question about a clip. Temperature 0, so that the same question gives the same answer."""
@@ -84,8 +85,8 @@ class Client:
             "stream_options": {"include_usage": True},
             **sampling,
         }
-        url = self._url("/v1/chat/completions")
-        return AnswerStream(url, self._headers(), body, timeout_s, self._gone)
+        address = (self._url(""), "/v1/chat/completions")
+        return AnswerStream(address, self._visitor_header(), body, timeout_s, self._gone)
 
     def transcribe(
         self, model: str, wav: bytes, language: str = "", timeout_s: float = TRANSCRIPT_TIMEOUT_S
@@ -97,8 +98,8 @@ class Client:
         over an hour in which nobody speaks takes a while.
         """
         fields = {"model": model, **({"language": language} if language else {})}
-        url = self._url("/v1/audio/transcriptions")
-        return TranscriptStream(url, self._headers(), fields, wav, timeout_s, self._gone)
+        address = (self._url(""), "/v1/audio/transcriptions")
+        return TranscriptStream(address, self._visitor_header(), fields, wav, timeout_s, self._gone)
 
     def speak(self, text: str, model: str, voice: str = "", speed: float = 1.0) -> bytes:
         """Read a text aloud; return a WAV. Raises ClientError.
@@ -113,22 +114,25 @@ class Client:
 
     def for_openai(self) -> tuple[str, dict[str, str]]:
         """Return what an OpenAI client needs to ask as this visitor: the address and the headers."""
-        return self._url("/v1"), self._headers()
+        return self._url("/v1"), self._visitor_header() | carried()
 
     def _json(self, method: str, path: str, **arguments: Any) -> Any:
         response = self._send(method, path, **arguments)
         with sentences(self._gone):
             return response.json()
 
-    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, route: str = "", **arguments: Any) -> httpx.Response:
         url = self._url(path)
-        with sentences(self._gone):
-            response = self._http.request(method, url, headers=self._headers(), **arguments)
-        if response.is_error:
-            raise refusal(response)
-        return response
+        with sending(method, route or path) as sent:
+            headers = self._visitor_header() | sent.headers
+            with sentences(self._gone):
+                response = self._http.request(method, url, headers=headers, **arguments)
+            sent.status = response.status_code
+            if response.is_error:
+                raise refusal(response)
+            return response
 
-    def _headers(self) -> dict[str, str]:
+    def _visitor_header(self) -> dict[str, str]:
         return {VISITOR_HEADER: self._visitor.token()}
 
     def _url(self, path: str) -> str:

@@ -6,7 +6,6 @@ one goes on, and the next run picks it up where it is. It ends by itself when no
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -15,11 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from ui import logs, tracing
 from ui.wire import ClientError
 
 ENDED = ("done", "stopped", "failed")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ class Followed(ABC, Generic[P, E]):
         After `left_alone_s` in which nobody called `wait` it is stopped.
         """
         self.asked_at = time.monotonic()
+        self.request_id = logs.new_request_id()
         self._left_alone_s = left_alone_s
         self._progress = first
         self._changed = threading.Condition()
@@ -106,6 +105,20 @@ class Followed(ABC, Generic[P, E]):
         """Change the progress when the stream is about to be read."""
 
     def _run(self, opener: Callable[[], Opened[E]]) -> None:
+        """Be one question to all logs and traces, from the click to its last word."""
+        logs.request_id.set(self.request_id)
+        with tracing.span("question", request_id=self.request_id) as span:
+            self._read(opener)
+            error = self._progress.error
+            span.set(code=error.code if error else "")
+        logs.event(
+            f"question {self._progress.phase}",
+            request_id=self.request_id,
+            code=error.code if error else "",
+            ms=round(1_000 * self.seconds, 1),
+        )
+
+    def _read(self, opener: Callable[[], Opened[E]]) -> None:
         try:
             self._stream = opener()
             if self._stopped.is_set():
@@ -117,12 +130,16 @@ class Followed(ABC, Generic[P, E]):
                     if self._stopped.is_set():
                         return
         except ClientError as error:
-            self._update(phase="failed", error=error)
-        except Exception:
-            logger.exception("A reply failed in a way that nobody foresaw")
-            self._update(phase="failed", error=ClientError(self.unforeseen, "unforeseen", retryable=True))
+            self._fail(error)
+        except Exception as error:
+            logs.failed(error)
+            self._fail(ClientError(self.unforeseen, "unforeseen", retryable=True))
         finally:
             self._stream = None
+
+    def _fail(self, error: ClientError) -> None:
+        error.request_id = error.request_id or self.request_id
+        self._update(phase="failed", error=error)
 
     def _watch(self) -> None:
         """End what no page follows, which frees the model's place: a closed tab says no goodbye."""

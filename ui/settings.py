@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError as NotJson
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "MERALION_UI_"
 # The fields that are not only the pages', and so go without the pages' prefix.
-_SHARED = ("MERALION_BACKEND_URL", "MERALION_VISITOR_SECRET", "MERALION_KIOSK")
+_SHARED = ("MERALION_BACKEND_URL", "MERALION_VISITOR_SECRET", "MERALION_KIOSK", "MERALION_OTLP_ENDPOINT")
 DATA = Path.home() / ".local" / "share" / "meralion"
 Address = Annotated[str, Field(pattern=r"^(https?://\S+)?$")]
 
@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     feedback_dir: str = str(DATA / "feedback")  # thumbs and comments; empty: they are not asked for
     donations_dir: str = ""  # recordings that visitors give; empty: they are not asked for
     donations_mb: float = Field(default=1000.0, gt=0)  # that all donations together may take
+    donations_days: float = Field(default=0.0, ge=0)  # after which one is deleted; 0: never
+    # An OpenTelemetry collector, such as http://127.0.0.1:4318; empty: no traces.
+    otlp_endpoint: Address = Field(default="", validation_alias="MERALION_OTLP_ENDPOINT")
 
     @property
     def secret(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
+from ui.sending import Sending, sending
 from ui.speed import SPEEDS
 from ui.wire import ClientError, Event, error_of, events
 
@@ -24,37 +25,49 @@ class EventStream(Generic[E]):
 
     def __init__(
         self,
-        url: str,
+        address: tuple[str, str],
         headers: Mapping[str, str],
         content: Mapping[str, Any],
+        model: str,
         read: Callable[[Iterator[str]], Iterator[E]],
         timeout_s: float,
         gone: str,
     ) -> None:
-        """POST `content`, which is what httpx takes (`json`, or `data` and `files`).
+        """POST `content`, which is what httpx takes (`json`, or `data` and `files`), to a server's route.
 
         `read` makes events of the reply's lines, `timeout_s` is the longest silence, also before the first
         word, and `gone` the sentence for a backend that is not there.
         """
-        self._url = url
+        self._url, self._route = "".join(address), address[1]
+        self._model = model
         self._headers = headers
         self._content = content
         self._read = read
         self._timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
         self._gone = gone
         self._socket: socket.socket | None = None
+        self._sending: Sending | None = None
         self._closed = False
 
     def __iter__(self) -> Generator[E, None, None]:
         """Yield the events as they come. Raises ClientError."""
+        with sending("POST", self._route, self._model) as self._sending:
+            yield from self._reply(self._sending)
+
+    def _reply(self, sent: Sending) -> Iterator[E]:
         # A connection of its own, so that hanging up disturbs no other request.
         with (
             sentences(self._gone),
             httpx.Client(timeout=self._timeout, trust_env=False) as http,
             http.stream(
-                "POST", self._url, headers=self._headers, extensions={"trace": self._trace}, **self._content
+                "POST",
+                self._url,
+                headers={**self._headers, **sent.headers},
+                extensions={"trace": self._trace},
+                **self._content,
             ) as response,
         ):
+            sent.status = response.status_code
             if response.is_error:
                 response.read()
                 raise refusal(response)
@@ -63,6 +76,8 @@ class EventStream(Generic[E]):
     def close(self) -> None:
         """Hang up, also while nothing has come yet: reading ends at once and the upstream sees it."""
         self._closed = True
+        if self._sending is not None:
+            self._sending.left = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -78,12 +93,19 @@ class AnswerStream(EventStream[Event]):
     """An answer on its way."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout_s: float, gone: str
+        self,
+        address: tuple[str, str],
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        timeout_s: float,
+        gone: str,
     ) -> None:
         model = str(body.get("model", ""))
-        super().__init__(
-            url, headers, {"json": body}, lambda lines: SPEEDS.watched(model, events(lines)), timeout_s, gone
-        )
+
+        def read(lines: Iterator[str]) -> Iterator[Event]:
+            return SPEEDS.watched(model, events(lines))
+
+        super().__init__(address, headers, {"json": body}, model, read, timeout_s, gone)
 
 
 def refusal(response: httpx.Response) -> ClientError:

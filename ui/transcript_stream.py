@@ -19,7 +19,7 @@ class TranscriptStream(EventStream[TranscriptEvent]):
 
     def __init__(
         self,
-        url: str,
+        address: tuple[str, str],
         headers: Mapping[str, str],
         fields: Mapping[str, str],
         recording: bytes,
@@ -30,7 +30,8 @@ class TranscriptStream(EventStream[TranscriptEvent]):
         # As a file it is sent in pieces; httpx copies the rest of one long bytes at each send.
         files = {"file": ("recording", io.BytesIO(recording), "application/octet-stream")}
         content = {"data": {**fields, "stream": "true", "response_format": "verbose_json"}, "files": files}
-        super().__init__(url, headers, content, transcript_events, timeout_s, gone)
+        model = fields.get("model", "")
+        super().__init__(address, headers, content, model, transcript_events, timeout_s, gone)
 
 
 def transcript_events(lines: Iterator[str]) -> Iterator[TranscriptEvent]:

@@ -20,6 +20,7 @@ class ClientError(Exception):
         self.retryable = retryable
         self.status = 0  # of the HTTP reply, where there was one
         self.retry_after_s = 0  # when it may work again, where that was said
+        self.request_id = ""  # of what failed, by which a host finds it in the logs
 
 
 @dataclass(frozen=True)

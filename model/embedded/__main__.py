@@ -32,13 +32,16 @@ def main() -> int:
     # Threads that wait must sleep: on two busy cores, spinning ones made the text model seven times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from model.embedded import settings, weights
+    from model import logs
+    from model.embedded import settings, tracing, weights
     from model.settings import SettingsError
 
+    logs.configure(everything=True)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         chosen = settings.load()
+        tracing.start(chosen.otlp_endpoint)
         listener.bind((arguments.host, arguments.port))
         from model.embedded.models import load
 
@@ -59,7 +62,11 @@ async def _serve(models: "Models", listener: socket.socket) -> int:
     from model.embedded.app import create_app
 
     config = uvicorn.Config(
-        create_app(models), log_level="warning", access_log=False, timeout_graceful_shutdown=int(STOP_WAIT)
+        create_app(models),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=int(STOP_WAIT),
     )
     server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]

@@ -1,17 +1,21 @@
 """The embedded engine as a web application: routes, and errors in OpenAI's form."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from model.embedded import audio_routes, chat
+from model.embedded import audio_routes, chat, tracing
 from model.embedded.models import Models
+from model.embedded.tracing import Traced
 from model.errors import NotFound, explained
+from model.request_log import RequestLog
 
 
 def create_app(models: Models) -> Starlette:
@@ -21,6 +25,7 @@ def create_app(models: Models) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         await models.close()
+        await asyncio.to_thread(tracing.stop)
 
     app = Starlette(
         routes=[
@@ -31,6 +36,7 @@ def create_app(models: Models) -> Starlette:
             Route("/v1/audio/translations", explained(audio_routes.translations), methods=["POST"]),
             Route("/v1/audio/speech", explained(audio_routes.speech), methods=["POST"]),
         ],
+        middleware=[Middleware(RequestLog), Middleware(Traced)],
         exception_handlers={HTTPException: _not_here},
         lifespan=lifespan,
     )

@@ -8,6 +8,7 @@ from itertools import chain
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from model import logs
 from model.audio import Pcm, seconds
 from model.bodies import read_form, read_json
 from model.embedded.in_thread import from_thread
@@ -16,6 +17,7 @@ from model.embedded.models import CASCADE_ID, SPEECH_ID, Models
 from model.embedded.recogniser import Recogniser
 from model.embedded.speech import UnknownVoice
 from model.embedded.speech_formats import MEDIA_TYPES, encode_stream
+from model.embedded.tracing import span
 from model.embedded.wire import SpeechBody, parse
 from model.errors import BadRequest, Unavailable
 from model.long_audio.forms import Form, Task, form
@@ -49,6 +51,7 @@ async def _understood(request: Request, models: Models, task: Task) -> tuple[Pcm
     file, fields = await read_form(request, models.settings.max_transcription_mb << 20)
     asked = form(fields)
     ears = models.ears(asked.model or CASCADE_ID)
+    logs.note(model=asked.model or CASCADE_ID)
     if task == "translate" and (why := ears.unsupported.get(Intended.TRANSLATE)):
         raise BadRequest("capability_missing", f"{why} Use '{CASCADE_ID}'.", "model")
     known = ears.recogniser.languages
@@ -61,11 +64,13 @@ async def _understood(request: Request, models: Models, task: Task) -> tuple[Pcm
 async def _read(models: Models, recogniser: Recogniser, pcm: Pcm, task: Task, asked: Form) -> Pieces:
     # Who waits for the first words of a short clip has them at once; all else is looked over first.
     careful = not asked.stream or seconds(pcm) > models.settings.max_audio_seconds
+    logs.note(seconds=round(seconds(pcm), 2))
     async with models.places_for(seconds(pcm)):
         read = recogniser.recognise(pcm, task, asked.language, asked.is_timed, careful)
-        async with aclosing(from_thread(read)) as pieces:
-            async for piece in pieces:
-                yield piece
+        with span("transcribe"):
+            async with aclosing(from_thread(read)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
 
 async def speech(request: Request) -> Response:
@@ -73,6 +78,7 @@ async def speech(request: Request) -> Response:
     models: Models = request.app.state.models
     body = parse(SpeechBody, await read_json(request, models.settings.max_body_mb << 20))
     models.check(body.model, SPEECH_ID)
+    logs.note(model=SPEECH_ID)
     if models.speech is None:
         raise Unavailable("speech_unavailable", models.no_speech_reason)
     if not body.input.strip():
@@ -85,7 +91,8 @@ async def speech(request: Request) -> Response:
     except UnknownVoice as error:
         raise BadRequest("voice_not_found", str(error), "voice") from error
     async with models.places:
-        first = await asyncio.to_thread(next, sounds, None)
+        with span("speech"):
+            first = await asyncio.to_thread(next, sounds, None)
     if first is None:
         raise BadRequest(
             "input_unspeakable", "There is nothing in this text that I can say. I read English only.", "input"
@@ -98,5 +105,6 @@ async def speech(request: Request) -> Response:
 
 async def _say(models: Models, pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     async with models.places, aclosing(from_thread(pieces)) as sound:
-        async for piece in sound:
-            yield piece
+        with span("speech"):
+            async for piece in sound:
+                yield piece

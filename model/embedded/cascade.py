@@ -16,6 +16,7 @@ from model.embedded.listener import NO_SPEECH, Listener
 from model.embedded.prompts import Messages, Template
 from model.embedded.recogniser import Recogniser
 from model.embedded.text_model import Sampling, TextModel
+from model.embedded.tracing import span
 from model.long_audio.forms import Task as WhisperTask
 
 CANNOT = {
@@ -159,14 +160,15 @@ class Cascade:
             messages = [*messages, {"role": "assistant", "content": text}]
         pieces = self._text_model.complete(messages, chosen)
         try:
-            async for piece in pieces:
-                account.prompt_tokens += piece.prompt_tokens
-                account.completion_tokens += piece.completion_tokens
-                account.finish_reason = piece.finish_reason or account.finish_reason
-                new = piece.text if text else piece.text.lstrip()
-                text += new
-                if new:
-                    yield Event(text=new, written=True)
+            with span("answer"):
+                async for piece in pieces:
+                    account.prompt_tokens += piece.prompt_tokens
+                    account.completion_tokens += piece.completion_tokens
+                    account.finish_reason = piece.finish_reason or account.finish_reason
+                    new = piece.text if text else piece.text.lstrip()
+                    text += new
+                    if new:
+                        yield Event(text=new, written=True)
         finally:
             await pieces.aclose()
             account.llm_ms += (time.monotonic() - began) * 1000

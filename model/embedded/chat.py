@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from model import logs
 from model.bodies import read_json
 from model.embedded.answer import Account, Event, Turn
 from model.embedded.begun import ForeignBeginning
@@ -23,6 +24,7 @@ async def completions(request: Request) -> Response:
     models: Models = request.app.state.models
     body = parse(ChatBody, await read_json(request, models.settings.max_body_mb << 20))
     ears = models.ears(body.model)
+    logs.note(model=body.model)
     turns = [await _turn(models, message) for message in body.messages]
     begun = turns.pop().text if body.continue_final_message else ""
     if not turns or turns[-1].role != "user":
@@ -79,6 +81,8 @@ async def _in_place(
         except TextModelError as error:
             kind = BadRequest if error.code == "context_length_exceeded" else Failed
             raise kind(error.code, str(error), "messages") from error
+        finally:
+            logs.note(seconds=round(account.audio_seconds, 2), count=account.completion_tokens)
 
 
 async def _stream(
@@ -93,6 +97,7 @@ async def _stream(
             async for event in events:
                 yield _event(id_, model, event)
         except EngineError as error:
+            logs.note(code=error.code)
             yield sse(error.body())
             return
         yield sse(chunk(id_, model, {}, account.finish_reason, meralion={"timing": account.as_timing()}))

@@ -8,6 +8,7 @@ from model.audio import pcm_sha256
 from model.embedded.answer import Account, Clip
 from model.embedded.in_thread import from_thread
 from model.embedded.recogniser import Recognised, Recogniser
+from model.embedded.tracing import span
 from model.long_audio.forms import Task
 
 KEPT_TRANSCRIPTS = 128
@@ -49,15 +50,16 @@ class Listener:
         began = time.monotonic()
         text = language = ""
         try:
-            async for piece in from_thread(self._recogniser.recognise(clip, task)):
-                if isinstance(piece, Recognised):
-                    account.completion_tokens += len(piece.tokens)
-                    language = piece.language
-                    continue
-                piece = piece if text else piece.lstrip()
-                text += piece
-                if piece:
-                    yield piece
+            with span("transcribe"):
+                async for piece in from_thread(self._recogniser.recognise(clip, task)):
+                    if isinstance(piece, Recognised):
+                        account.completion_tokens += len(piece.tokens)
+                        language = piece.language
+                        continue
+                    piece = piece if text else piece.lstrip()
+                    text += piece
+                    if piece:
+                        yield piece
         finally:
             account.asr_ms += (time.monotonic() - began) * 1000
         if text and task == "translate" and language == "en":

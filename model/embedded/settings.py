@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     """Whether to offer Whisper tiny.en as a model of its own (requirements/eval.txt; 0.1 GB of memory)."""
     speech: bool = True
     """Whether to load the speaking voice (0.3 GB of memory)."""
+    otlp_endpoint: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", validation_alias="MERALION_OTLP_ENDPOINT"
+    )
+    """An OpenTelemetry collector, such as http://127.0.0.1:4318; empty: no traces."""
 
 
 def load() -> Settings:

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from model.checkpoints.inspect import inspect
-from model.serve import command, interpreter, machine, models, options
+from model.serve import command, interpreter, machine, models, options, traces
 from model.serve.options import Options
 from model.serve.plan import Model, Plan, plan
 from model.serve.refused import Refused
@@ -49,9 +49,11 @@ def _vllm(chosen: Options, name: str, folder: Path) -> int:
     decided = plan(machine.look(), model, chosen, python.device)
     with _held(chosen.host, chosen.port) as held:
         port: int = held.getsockname()[1]
-        arguments = command.arguments(decided, report, chosen, port)
+        trace_flags, traced = traces.arguments(os.environ, python)
+        arguments = command.arguments(decided, report, chosen, port, trace_flags)
         _say(f"{name}: {model.layout.title}, {model.parameters / 1e6:,.0f} million parameters")
-        _say(f"  {'licence':<11}{model.layout.licence}", *map(str, decided.choices))
+        choices = [*decided.choices, *([traced] if traced else [])]
+        _say(f"  {'licence':<11}{model.layout.licence}", *map(str, choices))
         if chosen.dry_run:
             print(shlex.join([str(python.path), *arguments]))
             return 0
@@ -63,6 +65,7 @@ def _run(decided: Plan, arguments: list[str], host: str, port: int) -> int:
     ready = {"event": "ready", "host": host, "port": port, "model": decided.model.name}
     with tempfile.TemporaryDirectory(prefix="meralion-") as rendezvous:
         environment = command.environment(decided, os.environ, Path(rendezvous))
+        environment |= traces.environment(os.environ)
         server = Server(arguments, environment, models.ROOT)
         if os.environ.get("MERALION_EXIT_WITH_PARENT") == "1":
             end_with_parent(server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,20 @@ from model.serve.plan import Plan
 SERVER = "vllm.entrypoints.openai.api_server"
 NO_REPEAT = "model.vllm_plugin.no_repeat:NoRepeatNGram"
 # With a dot before the class, as vLLM reads these; the last one is asked first.
-MIDDLEWARE = ("model.vllm_plugin.transcriptions.Transcriptions", "model.vllm_plugin.gate.Gate")
+MIDDLEWARE = (
+    "model.vllm_plugin.transcriptions.Transcriptions",
+    "model.vllm_plugin.gate.Gate",
+    "model.request_log.RequestLog",
+)
+# With these, as at the level DEBUG, vLLM writes down prompts or answers, or errors that quote them.
+_TELLING = ("VLLM_DEBUG_LOG_API_SERVER_RESPONSE", "VLLM_SERVER_DEV_MODE")
 _CD_BYTES = 48_000 * 2 * 2  # bytes a second of the largest WAV in use: 48 kHz, stereo, 16 bit
 _CACHE_GB = 0.5  # of prepared clips, in API server and engine: 30 clips of 300 s
 
 
-def arguments(plan: Plan, report: Report, options: Options, port: int) -> list[str]:
+def arguments(
+    plan: Plan, report: Report, options: Options, port: int, traces: Sequence[str] = ()
+) -> list[str]:
     """What follows `python` to start vLLM."""
     flags: dict[str, Any] = {
         "model": report.folder,
@@ -56,7 +64,10 @@ def arguments(plan: Plan, report: Report, options: Options, port: int) -> list[s
         found += ["--middleware", name]
     # Compiling costs 10 to 17 s at every start on a CPU.
     found += ["--enforce-eager"] if plan.device == "cpu" else []
-    return [*found, "--disable-uvicorn-access-log", *options.further]
+    found += ["--disable-uvicorn-access-log"]
+    # As they are by default; said, so that no later version's default writes down what visitors say.
+    found += ["--no-enable-log-requests", "--no-enable-log-outputs", "--no-log-error-stack"]
+    return [*found, *traces, *options.further]
 
 
 def environment(plan: Plan, inherited: Mapping[str, str], rendezvous: Path) -> dict[str, str]:
@@ -64,6 +75,10 @@ def environment(plan: Plan, inherited: Mapping[str, str], rendezvous: Path) -> d
     seconds = plan.model.layout.max_seconds
     found = dict(inherited)
     found.pop("VLLM_CPU_KVCACHE_SPACE", None)  # it would win over the plan, in whole GiB
+    for name in _TELLING:
+        found.pop(name, None)
+    if found.get("VLLM_LOGGING_LEVEL", "").upper() == "DEBUG":
+        del found["VLLM_LOGGING_LEVEL"]
     found |= {
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",

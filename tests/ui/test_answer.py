@@ -71,8 +71,8 @@ def test_it_waits_in_the_queue_and_goes_on(engine: FakeEngine):
         await exchange.end()
 
     engine.script = [behave]
-    url = f"{engine.url}/v1/chat/completions"
-    answer = Answer("What?", lambda: AnswerStream(url, {}, {}, 20, "gone"), LEFT_ALONE_S)
+    address = (engine.url, "/v1/chat/completions")
+    answer = Answer("What?", lambda: AnswerStream(address, {}, {}, 20, "gone"), LEFT_ALONE_S)
     progress = answer.progress
     while progress.queued != Queued(2, 7):
         progress = answer.wait(progress.version, 5)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 from openai import OpenAI
 
+from ui import logs
 from ui.cascade.failures import told
 from ui.cascade.guard import Guard
 from ui.cascade.secret import Secret
@@ -25,8 +26,6 @@ CONNECT_TIMEOUT_S = 10.0
 MAX_ANSWER_CHARACTERS = 40_000
 MAX_ANSWER_S = 600.0
 NO_KEY = "none"  # the client insists on one
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,12 @@ class ExternalStream:
             found = told(error, self._begun)
             if self._late:
                 found = failure("text_silent" if self._begun else "text_slow", retryable=True)
-            logger.info("a text model failed: %s (%s)", found.code, type(error).__name__)
+            logs.event(
+                "text model failed",
+                request_id=logs.request_id.get(),
+                code=found.code,
+                reason=type(error).__name__,
+            )
             problem = found
         else:
             return

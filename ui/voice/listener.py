@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -16,8 +15,6 @@ Hearing = Literal["connecting", "learning", "listening", "hearing", "muted"]
 
 METER_S, METER_STEP = 0.2, 0.12  # how often the page is told of the loudness, and from which change on
 SILENT_S = 3.0  # a microphone that sends nothing for so long is gone
-
-logger = logging.getLogger(__name__)
 
 
 class Listener:

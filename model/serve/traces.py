@@ -1,0 +1,38 @@
+"""Whether vLLM sends traces, and where: MERALION_OTLP_ENDPOINT, as for the other services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from model.serve.interpreter import Interpreter
+from model.serve.plan import Choice
+from model.serve.refused import Refused
+
+NAME = "MERALION_OTLP_ENDPOINT"
+SERVICE = "meralion-vllm"
+_PATH = "/v1/traces"
+
+
+def arguments(environment: Mapping[str, str], python: Interpreter) -> tuple[tuple[str, ...], Choice | None]:
+    """Return vLLM's flags and the line that says so; neither where nobody asked. Raises Refused."""
+    endpoint = environment.get(NAME, "")
+    if not endpoint:
+        return (), None
+    if not endpoint.startswith(("http://", "https://")):
+        raise Refused(
+            f"{NAME} must start with http:// or https://. Set it to the collector's address, such as "
+            "http://127.0.0.1:4318, or unset it."
+        )
+    if not python.has_traces:
+        why = f"{python.path} has no OpenTelemetry; pip install opentelemetry-exporter-otlp there"
+        return (), Choice("traces", "off", why)
+    address = endpoint.rstrip("/").removesuffix(_PATH) + _PATH
+    return ("--otlp-traces-endpoint", address), Choice("traces", address, f"as {NAME} says")
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for them: by HTTP, as the other services send theirs, and under a name."""
+    return {
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": inherited.get("OTEL_SERVICE_NAME", SERVICE),
+    }
