@@ -28,6 +28,7 @@ class Waiting:
     place: asyncio.Future[Place]
     told: Queued
     hopes_until: float
+    since: float
 
 
 class Announcer:

@@ -13,7 +13,7 @@ from backend import middleware
 from backend.controller import Controller
 from backend.engines import EMBEDDED
 from backend.errors import ControllerError
-from backend.routes import audio, chat, files, models, status
+from backend.routes import audio, chat, files, host, models, status
 from backend.routes.parts import ClientGone
 from backend.settings import Settings
 from model.audio import AudioError
@@ -34,7 +34,7 @@ def create_app(settings: Settings, engine_command: Sequence[str] = EMBEDDED) -> 
     )
     app.state.controller = controller
     app.router.routes.append(chat.ROUTE)  # the first that is looked at
-    for router in (models.router, files.router, audio.router, status.router):
+    for router in (models.router, files.router, audio.router, status.router, host.router):
         app.include_router(router)
     app.add_exception_handler(ControllerError, middleware.on_controller_error)
     app.add_exception_handler(AudioError, middleware.on_audio_error)
@@ -42,6 +42,12 @@ def create_app(settings: Settings, engine_command: Sequence[str] = EMBEDDED) -> 
     app.add_exception_handler(ClientGone, middleware.on_client_gone)
     app.add_exception_handler(ClientDisconnect, middleware.on_client_gone)
     middleware.install(
-        app, settings, controller.callers, controller.limits, controller.metrics, controller.tracer
+        app,
+        settings,
+        controller.callers,
+        controller.limits,
+        controller.metrics,
+        controller.tracer,
+        controller.errors,
     )
     return app

@@ -84,6 +84,11 @@ class Pool:
         """How many requests wait for a place."""
         return len(self._queue)
 
+    def queue(self) -> list[tuple[int, float]]:
+        """Return the place, from 1, of each who waits, and for how many seconds."""
+        now = self._clock()
+        return [(place, now - waiting.since) for place, waiting in enumerate(self._queue, 1)]
+
     def add(self, instance: Instance) -> None:
         """Take an instance in; beside others that are up it starts slowly."""
         if self.state == "up":
@@ -126,7 +131,7 @@ class Pool:
         self._admit(ask)
         loop = asyncio.get_running_loop()
         hopes_until = self._clock() + _HOPES_S if may_hope else 0.0
-        waiting = Waiting(ask, avoid, queued, loop.create_future(), Queued(0, 0), hopes_until)
+        waiting = Waiting(ask, avoid, queued, loop.create_future(), Queued(0, 0), hopes_until, self._clock())
         position = self._queue.push(waiting, ask.owner, urgent=ask.urgent)
         self.stats.waited += 1
         deadline = loop.call_later(self._timeout_s, self._give_up, waiting)

@@ -19,10 +19,13 @@ from backend.errors import InvalidRequest, NotFound
 from backend.files import FileStore
 from backend.fleet import Fleet
 from backend.flight import Flights
+from backend.host import Host, started_over
+from backend.host_key import HostKey
 from backend.identity import Callers
 from backend.keys import Keys
 from backend.limits import Limits
 from backend.metrics import Metrics
+from backend.recent_errors import RecentErrors
 from backend.redis_link import RedisLink
 from backend.registry import Capability, Row
 from backend.reload import Reload
@@ -46,6 +49,8 @@ class Controller:
         self.tracer = tracing.tracer(settings.otlp_endpoint)
         self.keys = Keys(settings)
         self.callers = Callers(settings, self.keys)
+        self.host_key = HostKey(settings)
+        self.errors = RecentErrors()
         self.remote = RemoteAudio(settings)
         self.ingest = Ingest(settings)
         self.uploads = Budget(settings.uploads_max_bytes)
@@ -62,6 +67,7 @@ class Controller:
         )
         flights = Flights(settings.max_answer_bytes, self.cache.put)
         self.flights = SharedFlights(flights, self.link) if self.link else flights
+        self.host = Host(settings.host_state_file, self.link, self._start_over)
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=settings.connect_timeout_s),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
@@ -90,7 +96,7 @@ class Controller:
         if self.link:
             await self.link.start()
         await self.cache.start()
-        reload = asyncio.create_task(self.reload.run())
+        beside = [asyncio.create_task(job) for job in (self.reload.run(), self.host.follow())]
         try:
             async with self.fleet.running():
                 try:
@@ -98,8 +104,9 @@ class Controller:
                 finally:
                     await self.flights.close()  # before their engine goes
         finally:
-            reload.cancel()
-            await asyncio.gather(reload, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self.ingest.close()
             self.remote.close()
             await self._client.aclose()
@@ -109,6 +116,11 @@ class Controller:
             await self.tracer.close()
             if self.link:
                 await self.link.close()
+
+    def _start_over(self) -> None:
+        """Leave nothing of any visitor but kept answers, which nobody finds without asking the same."""
+        self.flights.end_all(started_over())
+        self.files.clear()
 
     def row(self, model: str, capability: Capability | None = None) -> Row:
         """Return a model's row. Raises NotFound, or InvalidRequest with the reason when it cannot do that."""

@@ -47,6 +47,11 @@ class Engine:
         self._hung_looks = hung_looks
         self._process: Process | None = None
         self._last_words = ""
+        self._again = asyncio.Event()  # somebody wants it started anew
+
+    def restart(self) -> None:
+        """End the engine, or the pause before its next start, and start it again."""
+        self._again.set()
 
     async def run(self) -> None:
         """Keep the engine running until cancelled; then end it."""
@@ -55,6 +60,10 @@ class Engine:
             while True:
                 started = time.monotonic()
                 code = await self._run_once()  # None where it could not even be started
+                if self._again.is_set():
+                    self._start_again()
+                    failures = 0
+                    continue
                 failures = 1 if time.monotonic() - started > _QUICK_S else failures + 1
                 hopeless = failures >= _PATIENCE or code == _CANNOT_START
                 reason = self._last_words or f"The engine stopped with exit code {code}."
@@ -68,9 +77,23 @@ class Engine:
                     count=failures,
                     reason=reason if code is None else None,
                 )
-                await asyncio.sleep(_backoff_s(failures))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._again.wait(), _backoff_s(failures))
+                    self._start_again()
+                    failures = 0
         finally:
             await self._end()
+
+    def _start_again(self) -> None:
+        self._again.clear()
+        self.instance.url = None
+        self.instance.unanswered = 0
+        self.instance.set("starting", "The host has it started again.")
+        logs.event("engine restarted")
+
+    async def _end_when_asked(self) -> None:
+        await self._again.wait()
+        await self._end()
 
     async def _run_once(self) -> int | None:
         """Start the engine and return its exit code, or None where the system does not start it."""
@@ -85,9 +108,13 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read_stderr(process))
             group.create_task(self._read_stdout(process))
-            guard = group.create_task(self._kill_when_hung(process))
+            guards = [
+                group.create_task(self._kill_when_hung(process)),
+                group.create_task(self._end_when_asked()),
+            ]
             code = await process.wait()
-            guard.cancel()
+            for guard in guards:
+                guard.cancel()
             return code
 
     async def _spawn(self) -> Process:

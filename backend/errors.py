@@ -6,12 +6,13 @@ ControllerError                 a sentence, an HTTP status, an OpenAI error type
 │   ├── NotFound          404   no such path, model or file
 │   ├── MethodNotAllowed  405   the path is there, but not for this method
 │   ├── TooSlow           408   the body did not arrive in time
+│   ├── Conflict          409   it cannot be done here
 │   ├── TooLarge          413   more bytes than are taken
 │   └── Unsupported       415   a kind of body that is not taken
 ├── Busy                  429   an engine has no place left
 ├── UpstreamFailed        502   an engine refused, broke off or answered nonsense
 │   └── Interrupted             ... after part of the answer was sent, so only as an event in the stream
-└── Unavailable           503   no engine for this model is up
+└── Unavailable           503   no engine for this model is up, or the host has paused the demo
 
 StartError is apart: a setting or a registry row is wrong, and the controller does not start. Messages are for
 people: what happened and what to do next. They never hold prompts or keys.
@@ -85,6 +86,12 @@ class TooSlow(InvalidRequest):
     """The body did not arrive in time."""
 
     status = 408
+
+
+class Conflict(InvalidRequest):
+    """What is asked for cannot be done here, or not as things are."""
+
+    status = 409
 
 
 class TooLarge(InvalidRequest):

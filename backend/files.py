@@ -93,6 +93,7 @@ class FileStore:
         self._clips: dict[_Sound, tuple[Clip, int]] = {}  # with the number of their files
         self._bytes = 0
         self._numbers = itertools.count()
+        self._cleared_at = 0  # what was uploaded before is not fetched from elsewhere either
 
     @property
     def count(self) -> int:
@@ -158,6 +159,12 @@ class FileStore:
         if self._shared:
             await self._shared.delete(file)
 
+    def clear(self) -> None:
+        """Forget every file, whoever's it is."""
+        self._cleared_at = int(self._clock())
+        for file_id in list(self._files):
+            self._make_room(file_id)
+
     async def close(self) -> None:
         """Finish what is on its way to the other controllers."""
         if self._shared:
@@ -165,7 +172,7 @@ class FileStore:
 
     async def _fetched(self, shared: SharedFiles, owner: str, file_id: str) -> File | None:
         file = await shared.get(file_id)
-        if file is None or file.owner != owner:
+        if file is None or file.owner != owner or file.created_at <= self._cleared_at:
             return None
         return self._files.get(file_id) or self._keep(file)
 

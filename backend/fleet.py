@@ -23,7 +23,7 @@ from backend.balancer import Instance, Pool
 from backend.breaker import Breaker
 from backend.discovery import Discovery
 from backend.engines import Engine
-from backend.errors import StartError
+from backend.errors import Conflict, NotFound, StartError
 from backend.registry import Row
 from backend.settings import Settings
 from backend.watch import watch
@@ -60,6 +60,7 @@ class Fleet:
         self._client = client
         self._engine_command = engine_command
         self._instances: dict[str, Instance] = {}  # by address, with those that are leaving
+        self._engines: dict[str, Engine] = {}  # by address, those that we start
         self._jobs: dict[str, list[asyncio.Task[None]]] = {}  # that go on as long as an instance is there
         self._farewells: dict[object, asyncio.Task[None]] = {}
         self._discovery = Discovery(
@@ -97,6 +98,21 @@ class Fleet:
         self._discovery.follow(
             {one.host for row in rows.values() for one in row.instances if isinstance(one, Service)}
         )
+
+    def restart(self, name: str) -> None:
+        """Start an engine of ours again. Raises NotFound, or Conflict for one that others look after."""
+        found = {key: one for key, one in self._instances.items() if one.name == name}
+        engine = next((self._engines[key] for key in found if key in self._engines), None)
+        if engine:
+            engine.restart()
+        elif found:
+            raise Conflict(
+                "restart_elsewhere",
+                f"{name} was not started by this controller. Start it again on the machine where it runs; "
+                "it is taken back by itself.",
+            )
+        else:
+            raise NotFound("instance_not_found", "There is no such engine now. Look at the card again.")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -171,7 +187,8 @@ class Fleet:
         instance = self._instances[key]
         jobs: list[Job] = [lambda: watch(instance, self._client, self._settings.probe_interval_s)]
         if instance.supervised:
-            jobs.append(lambda: Engine(self._engine_command, instance).run())
+            engine = self._engines[key] = Engine(self._engine_command, instance)
+            jobs.append(engine.run)
         self._jobs[key] = [asyncio.create_task(keep_going(job, instance)) for job in jobs]
 
     async def _close(self, pool: Pool) -> None:

@@ -6,6 +6,7 @@ A flight is out of the table before anybody sees its end, so nobody joins one th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -71,8 +72,21 @@ class Flights:
         if flight.whole:
             self._keep(flight.key, list(flight.items))
 
+    def under_way(self) -> list[tuple[str, float]]:
+        """Return which instance gives each answer that is not waiting, and for how many seconds."""
+        now = time.monotonic()
+        return [
+            (flight.trip.instance, now - flight.began)
+            for flight in self._tasks.values()
+            if flight.trip.instance and not (flight.over or flight.queued)
+        ]
+
+    def end_all(self, error: Exception) -> None:
+        """End every flight; those who follow it are told this."""
+        for flight in list(self._tasks.values()):
+            flight.abandon(error)
+
     async def close(self) -> None:
         """End every flight and wait until its engine's place is free."""
-        for flight in list(self._tasks.values()):
-            flight.abandon(stopping())
+        self.end_all(stopping())
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ Nothing waits for a slow follower; what it has not read lies in the flight, whic
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, cast
@@ -44,6 +45,7 @@ class Flight(Generic[Item]):
         self.followers = 0
         self.deserted: Callable[[], None] | None = None  # called when all have left, instead of ending
         self.task: asyncio.Task[None]
+        self.began = time.monotonic()
         self._bytes_left = max_bytes
         self._ended = ended
         self._waiting: list[asyncio.Future[None]] = []

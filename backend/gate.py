@@ -1,7 +1,7 @@
 """Before any route: who asks, whether they may, and not too often.
 
-Asked of every path but those in OPEN, whatever the router makes of it afterwards: one that is written oddly
-meets the gate too.
+Asked of every path but those in OPEN and the host's, whatever the router makes of it afterwards: one that is
+written oddly meets the gate too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from backend.identity import Callers
 from backend.limits import Limits
 
 OPEN = frozenset({"/healthz", "/readyz"})
+_HOSTS = "/v1/host"  # whose own key is asked for there
 
 
 class Gate:
@@ -27,7 +28,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through, or answer it."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in OPEN or _is_hosts(scope["path"]):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -41,3 +42,7 @@ class Gate:
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _is_hosts(path: str) -> bool:
+    return path == _HOSTS or path.startswith(f"{_HOSTS}/")

@@ -58,7 +58,7 @@ class Callers:
     def identify(self, request: HTTPConnection) -> Caller:
         """Say who asks. Raises Unauthorized, or InvalidRequest for a visitor's name that is none."""
         address = "address-" + self._address(request)
-        key = _bearer(request)
+        key = bearer(request)
         known = self._keys.required and key is not None and self._keys.admits(key)
         counted_as = "key-" + _digest(key) if key is not None and known else address
         visitor = request.headers.get(VISITOR_HEADER)
@@ -127,7 +127,8 @@ def new_request_id() -> str:
     return f"req-{secrets.token_hex(8)}"
 
 
-def _bearer(request: HTTPConnection) -> str | None:
+def bearer(request: HTTPConnection) -> str | None:
+    """Return the key that the caller shows, if any."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if kind.lower() == "bearer" and key.strip() else None
 

@@ -66,14 +66,14 @@ class Keys:
         return found
 
 
-def weakness(key: str) -> str:
+def weakness(key: str, least: int = _MIN_CHARS) -> str:
     """Say what is weak about a key, in words that end a sentence; nothing for a good one."""
     if hashlib.sha256(key.encode()).hexdigest() in _EXAMPLE_DIGESTS:
         return "is a well-known example"
     if not _PRINTABLE.fullmatch(key):
         return "holds a space or a character that is not plain ASCII"
-    if len(key) < _MIN_CHARS:
-        return f"is shorter than {_MIN_CHARS} characters"
+    if len(key) < least:
+        return f"is shorter than {least} characters"
     steps = [abs(ord(after) - ord(before)) for before, after in itertools.pairwise(key)]
     repeats = key[1:-1] and key in (key + key)[1:-1]
     if len(set(key)) < _MIN_KINDS or repeats or sum(step < 2 for step in steps) > len(steps) / 2:

@@ -32,6 +32,7 @@ from backend.identity import Callers
 from backend.leftover import Leftover
 from backend.limits import Limits
 from backend.metrics import Metrics
+from backend.recent_errors import RecentErrors
 from backend.routes.parts import ClientGone
 from backend.settings import Settings
 from backend.tracing import Span, Tracer
@@ -42,7 +43,13 @@ _EXPOSED = ("x-request-id", "x-meralion-cache", "x-meralion-instance", "server-t
 
 
 def install(
-    app: FastAPI, settings: Settings, callers: Callers, limits: Limits, metrics: Metrics, tracer: Tracer
+    app: FastAPI,
+    settings: Settings,
+    callers: Callers,
+    limits: Limits,
+    metrics: Metrics,
+    tracer: Tracer,
+    errors: RecentErrors,
 ) -> None:
     """Put everything around the app."""
     app.add_middleware(Gate, callers=callers, limits=limits)
@@ -56,16 +63,17 @@ def install(
             expose_headers=_EXPOSED,
         )
     app.add_middleware(Leftover)
-    app.add_middleware(RequestLog, metrics=metrics, tracer=tracer)
+    app.add_middleware(RequestLog, metrics=metrics, tracer=tracer, errors=errors)
 
 
 class RequestLog:
     """ASGI middleware, the outermost: what it notes goes to the log, to the metrics and to the trace."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer, errors: RecentErrors) -> None:
         self._app = app
         self._metrics = metrics
         self._tracer = tracer
+        self._errors = errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -104,6 +112,7 @@ class RequestLog:
                 )
             if status:
                 raise  # too late for a status: the connection is cut, so that nobody takes half for the whole
+            note["code"] = "internal"
             await JSONResponse(internal().body(), 500)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "")
@@ -112,6 +121,8 @@ class RequestLog:
                 request.state.share.hold(0)
             seconds = time.perf_counter() - started
             self._metrics.request(request.method, route, status, seconds)
+            if "code" in note:
+                self._errors.note(note["code"])
             if timing := request.state.timing:
                 self._metrics.answer(note["model"], timing)
                 note.update(cache=timing.cache, instance=timing.instance or None)

@@ -12,17 +12,19 @@ from backend.status import version
 _WORDS = {
     400: "The request says something wrong; `param` names the field.",
     401: "No valid key, or no valid visitor's token, where these are asked for.",
-    404: "No such model or file.",
+    404: "No such model, file or engine; or this controller has no host's key.",
+    409: "It cannot be done here, or not as things are.",
     408: "The body did not arrive in time.",
     413: "More bytes than are taken.",
     415: "Not the kind of body that is taken here.",
     429: "Too many wait, or this caller asks too often. `Retry-After` says when to ask again.",
     500: "A mistake of ours.",
     502: "The model's engine refused, broke off or answered nonsense.",
-    503: "No engine for this model is up.",
+    503: "No engine for this model is up, or the host has paused the demo or started it over.",
 }
 _READ = (400, 401, 500)  # what any route but /healthz may answer
 _SEND = (400, 401, 408, 413, 415, 429, 500)  # with a body besides
+_HOST = (401, 404, 429, 500)  # what is for the host alone
 _ASK = (400, 401, 404, 408, 413, 415, 429, 500, 502, 503)  # and with an engine
 
 _HEADERS: dict[str, Schema] = {
@@ -69,6 +71,7 @@ def document(settings: Settings) -> dict[str, Any]:
             "headers": _HEADERS,
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
+                "host": {"type": "http", "scheme": "bearer", "description": "The host's key."},
                 "visitor": {"type": "apiKey", "in": "header", "name": "x-meralion-visitor"},
             },
         },
@@ -132,6 +135,7 @@ def _paths(settings: Settings) -> dict[str, Any]:
             "get": _op("model", "Show one model.", _json("Model"), (*_READ, 404)),
         },
         "/v1/status": {"get": _op("status", "Say how every part is.", _json("Status"), _READ)},
+        **_host(),
         "/metrics": {"get": _op("metrics", "Every figure in Prometheus's text format.", text, _READ)},
         "/openapi.json": {"get": _op("document", "This document.", {_JSON: {}}, _READ)},
         "/healthz": {
@@ -140,6 +144,30 @@ def _paths(settings: Settings) -> dict[str, Any]:
         },
         "/readyz": {"get": _readyz()},
     }
+
+
+def _host() -> dict[str, Any]:
+    """Describe what the host may do."""
+    card, body = _json("HostCard"), (400, 408, 413, 415)
+    operations: dict[str, Any] = {
+        "/v1/host": {
+            "get": _op("host", "Show who waits, what each engine does, what went wrong.", card, _HOST)
+        },
+        "/v1/host/pause": {
+            "post": _op("pause", "Refuse new questions, or not.", card, (*_HOST, *body), (_JSON, "PauseBody"))
+        },
+        "/v1/host/start_over": {
+            "post": _op("start_over", "End every answer; forget queue and uploads.", card, _HOST)
+        },
+        "/v1/host/instances/{name}/restart": {
+            "parameters": [_in_path("name", "An engine's, as the card has it.")],
+            "post": _op("restart", "Start an engine of the controller's again.", card, (*_HOST, 409)),
+        },
+    }
+    for methods in operations.values():
+        for method in {"get", "post"} & methods.keys():
+            methods[method]["security"] = [{"host": []}]
+    return operations
 
 
 def _readyz() -> dict[str, Any]:

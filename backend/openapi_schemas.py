@@ -49,9 +49,12 @@ def maybe(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+_BODIES = (wire.ChatBody, wire.SpeechBody, wire.ListenForm, wire.PauseBody)
+
+
 def schemas() -> dict[str, Schema]:
     """Return every schema by its name."""
-    bodies: list[Any] = [(kind, "validation") for kind in (wire.ChatBody, wire.SpeechBody, wire.ListenForm)]
+    bodies: list[Any] = [(kind, "validation") for kind in _BODIES]
     _, requests = models_json_schema(bodies, ref_template="#/components/schemas/{model}")
     listen = requests["$defs"]["ListenForm"]
     fields = {name: _without_null(field) for name, field in listen["properties"].items()}
@@ -181,6 +184,29 @@ _RESPONSES: dict[str, Schema] = {
         status=one_of("ok", "starting", "degraded"),
         models={"type": "object", "additionalProperties": _STATE},
     ),
+    "HostCard": thing(
+        object=one_of("host"),
+        uptime_s=NUMBER,
+        paused=FLAG,
+        visits_epoch=WHOLE,
+        waiting=many(thing(place={"type": "integer", "minimum": 1}, waited_s=NUMBER, model=TEXT)),
+        answering=many(thing(instance=TEXT, seconds=NUMBER)),
+        instances=many(
+            thing(
+                name=TEXT,
+                models=many(TEXT),
+                condition=one_of("ready", "full", "resting", "starting", "down", "leaving"),
+                sentence=TEXT,
+                busy=WHOLE,
+                places=WHOLE,
+                can_restart=FLAG,
+            )
+        ),
+        cache=thing(hits=WHOLE, misses=WHOLE, hit_rate=maybe(NUMBER)),
+        files=thing(count=WHOLE),
+        errors=many(thing(code=TEXT, count=WHOLE, last_s=NUMBER, sentence=TEXT)),
+        redis=one_of("up", "away", "off"),
+    ),
     "Status": thing(
         object=one_of("status"),
         version=TEXT,
@@ -212,6 +238,7 @@ _RESPONSES: dict[str, Schema] = {
         flights=thing(open=WHOLE, shared=WHOLE),
         files=thing(count=WHOLE, bytes=WHOLE),
         uploads=thing(bytes=WHOLE),
+        event=thing(paused=FLAG, visits_epoch=WHOLE),
         redis=one_of("up", "away", "off"),
     ),
 }

@@ -26,7 +26,8 @@ from backend.setting_types import Bytes, MediaHosts, Networks, Origins, Seconds,
 
 PREFIX = "MERALION_"
 _ROOT = Path(__file__).resolve().parent.parent
-_OTHERS_PREFIXES = ("MERALION_ENGINE_", "MERALION_VLLM_", "MERALION_UI_")  # settings of engines and pages
+# Settings of engines, of the pages and of the event kit.
+_OTHERS_PREFIXES = ("MERALION_ENGINE_", "MERALION_VLLM_", "MERALION_UI_", "MERALION_EVENT_")
 _OTHERS = {"MERALION_BACKEND_URL", "MERALION_KIOSK", "MERALION_CONFIG", "MERALION_EXIT_WITH_PARENT"}
 
 
@@ -104,6 +105,8 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = None
     visitor_requests_per_minute: int = Field(default=120, ge=0)
     requests_per_minute: int = Field(default=0, ge=0)
+    host_key: SecretStr | None = None
+    host_state_file: Path | None = None
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()
     audio_url_hosts: MediaHosts = ()

@@ -51,6 +51,14 @@ class SharedFlights:
         names = Names(self.link.prefix, key)
         return self._local.board(key, lambda flight: _Way(self, names, start, flight).batches(), trip)
 
+    def under_way(self) -> list[tuple[str, float]]:
+        """As Flights.under_way: those of this controller."""
+        return self._local.under_way()
+
+    def end_all(self, error: Exception) -> None:
+        """As Flights.end_all: those of this controller."""
+        self._local.end_all(error)
+
     async def close(self) -> None:
         """End every flight here. Followers elsewhere go on from where it stood."""
         await self._local.close()

@@ -77,6 +77,7 @@ def card(house: Controller) -> dict[str, Any]:
             "bytes": house.files.held_bytes,
             "max_bytes": house.settings.files_max_bytes,
         },
+        "event": {"paused": house.host.paused, "visits_epoch": house.host.epoch},
         "uploads": {"bytes": house.uploads.held, "max_bytes": house.settings.uploads_max_bytes},
         "redis": "off" if house.link is None else "up" if house.link.up else "away",
     }
@@ -119,6 +120,7 @@ class Gauges(Collector):
                 said["config"]["loaded_at"],
             ),
             "config_refused": ("Whether a changed file is broken.", said["config"]["error"] is not None),
+            "paused": ("Whether the host has paused the demo.", said["event"]["paused"]),
             "redis_up": ("Whether Redis answers.", said["redis"] == "up"),
             "cache_bytes": ("Answers in memory.", said["cache"]["bytes"]),
             "files_bytes": ("Uploads in memory.", said["files"]["bytes"]),

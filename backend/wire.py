@@ -18,6 +18,12 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PauseBody(_Body):
+    """Whether the demo is to be paused."""
+
+    paused: bool
+
+
 class InlineAudio(_Body):
     """A recording inside the request."""
 

@@ -70,7 +70,7 @@ async def translations(request: Request, house: House, share: HeldShare, owner: 
 @router.post("/speech")
 async def speech(request: Request, house: House, share: HeldShare, owner: Owner) -> Response:
     """Read a text aloud."""
-    timing = Timing()
+    timing, epoch = Timing(), house.host.epoch  # an answer under way may still be read aloud in a pause
     said = wire.parse(wire.SpeechBody, await read_json(request, house.settings, share))
     row = house.row(said.model, "speech")
     text = cleaned(said.input, house.settings)
@@ -78,6 +78,7 @@ async def speech(request: Request, house: House, share: HeldShare, owner: Owner)
     asked = {**said.model_dump(exclude_none=True), "model": row.upstream_id, "input": text}
     body = Body("application/json", [json.dumps(asked).encode()])
     ask = Ask(owner, Work(tokens=len(text)))
+    house.host.check(epoch)
     job = _PassedThrough(house.line, "/v1/audio/speech", body, ask)
     return await _pass_through(request, house, row, timing, job)
 
@@ -90,8 +91,9 @@ async def _listen(
     capability: Literal["transcribe", "translate"],
     path: str,
 ) -> Response:
-    timing = Timing()
+    timing, epoch = Timing(), house.host.admit()
     row, fields, pcm = await _understood(request, house, share, owner, capability, timing)
+    house.host.check(epoch)
     job = _PassedThrough(
         house.line,
         path,

@@ -27,8 +27,10 @@ from backend.timing import Timing
 async def chat(request: Request) -> Response:
     """Answer, streamed or whole."""
     house, owner = controller(request), identity.caller(request).owner
+    epoch = house.host.admit()
     timing = Timing()
     question, form = await _understood(request, house, owner, timing, share_of(request))
+    house.host.check(epoch)
     clocked(request, timing)
     wish = request.headers.get("cache-control", "").lower()
     batches = flow.answer(question, house, timing, fresh="no-cache" in wish, keep="no-store" not in wish)

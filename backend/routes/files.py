@@ -41,6 +41,7 @@ class _Page(BaseModel):
 @router.post("")
 async def upload(request: Request, house: House, share: HeldShare, owner: Owner) -> dict[str, Any]:
     """Decode a recording and keep it for the caller."""
+    epoch = house.host.epoch
     form = await read_form(request, house.settings, house.settings.max_audio_bytes, share)
     if form.file is None:
         raise InvalidRequest("missing_field", "Send the recording in a field named `file`.", param="file")
@@ -48,6 +49,7 @@ async def upload(request: Request, house: House, share: HeldShare, owner: Owner)
     started = time.perf_counter()
     clip = await house.ingest.clip(form.file, owner=owner)
     decode_ms = round(1_000 * (time.perf_counter() - started), 1)
+    house.host.check(epoch)
     file = await house.files.add(owner, clip, form.filename[-_MAX_NAME:], len(form.file), purpose)
     note(request, bytes=file.bytes, seconds=clip.seconds)
     card = _card(file)

@@ -92,12 +92,12 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it. Raises ClientGone when the caller leaves before it begins."""
         try:
-            await unless_gone(receive, self._send(send))
+            await unless_gone(receive, self._send(scope, send))
         except ClientGone:
             if not self._has_begun:
                 raise
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, scope: Scope, send: Send) -> None:
         self._listen(send)
         try:
             async with aclosing(self._content) as content:
@@ -107,6 +107,7 @@ class Stream(Response):
             if not self._has_begun:
                 raise
             told = error if isinstance(error, ControllerError) else internal()
+            scope["state"]["note"]["code"] = told.code
             logs.event("answer failed", level=logging.WARNING, code=told.code, reason=_reason(error))
             if not self._events:
                 raise
