@@ -11,13 +11,16 @@ TRAIN := .venv-train/bin
 TRAIN_PIP := $(TRAIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test eval vllm train-env gateways check style samples system
+.PHONY: help demo event test eval vllm train-env gateways check style samples system
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
 
 demo: .venv/demo ## Run the demo: make .venv the first time, then open the pages in a browser
 	@exec $(BIN)/streamlit run Home.py
+
+event: .venv/event ## Serve the demo to a room over HTTPS, without internet: deploy/event/README.md
+	@exec $(BIN)/python -m deploy.event
 
 gateways: .venv-gateways/gateways ## Make .venv-gateways, the gateways that benchmarks/gateway.py measures ours against
 
@@ -29,7 +32,7 @@ eval: .venv/eval system ## Measure the small models on the bundled set, and put 
 	@$(BIN)/python -m evaluation.bundled --readme README.md
 
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
-test: .venv/test .venv/eval train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
+test: .venv/test .venv/eval .venv/event train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
 	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
 	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
 	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
@@ -70,6 +73,10 @@ system:
 
 .venv/eval: .venv/demo requirements/eval.txt
 	@$(PIP) --no-deps --require-hashes -r requirements/eval.txt
+	@touch $@
+
+.venv/event: .venv/demo requirements/event.txt
+	@$(PIP) --no-deps --require-hashes -r requirements/event.txt
 	@touch $@
 
 .venv-gateways/gateways: requirements/gateways.txt | .venv-gateways/bin/pip
