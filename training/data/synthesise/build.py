@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -23,13 +21,12 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from model.embedded.speech import Speech
 from model.embedded.weights import WeightsError
 from training.data.schema import SAMPLE_RATE, SPLITS, row, write_index, write_shard
-from training.data.synthesise.clips import Clip, made
+from training.data.synthesise.clips import Clip, Stage, made
 from training.data.synthesise.config import Synthesis
 from training.data.synthesise.corpus import begin, finish, is_finished, part, plain
-from training.data.synthesise.voices import Voice, voices, write_styles
+from training.data.synthesise.engines.all import Engines
 from training.errors import DataError
 
 WORDS_PER_SECOND = 2.5  # to guess how long a text takes, with SILENCE around it
@@ -76,8 +73,8 @@ def build(config: Synthesis) -> dict[str, Any]:
 
 def planned(config: Synthesis, sample: int = 400) -> dict[str, Any]:
     """What a build would make, judged by the words of its first clips: nothing is spoken."""
-    speakers = voices("train", config.voices, config.seed)
-    words = [made(config, "train", number, speakers, None).words for number in range(sample)]
+    stage = Stage.of(config, "train")
+    words = [made(config, "train", number, stage, None).words for number in range(sample)]
     mean = sum(len(text.split()) for text in words) / sample
     clips = sum(shard.last - shard.first for shard in _shards(config))
     return {
@@ -91,8 +88,9 @@ def planned(config: Synthesis, sample: int = 400) -> dict[str, Any]:
 
 
 def _shards(config: Synthesis) -> list[Shard]:
+    """Those of dev first: what is there of train by any time can then be trained on."""
     found = []
-    for split in SPLITS:
+    for split in sorted(SPLITS, key=("dev", "train", "test").index):
         clips = getattr(config.clips, split)
         for number, first in enumerate(range(0, clips, config.shard_clips)):
             found.append(Shard(split, number, first, min(first + config.shard_clips, clips)))
@@ -131,10 +129,11 @@ def _by_processes(config: Synthesis, missing: list[Shard]) -> float:
 
 def _make(config: Synthesis, shard: Shard) -> float:
     """Speak one shard, in a process of its own; the seconds of its sound."""
-    speech, speakers = _speakers(config.voices, config.seed)
+    stages, engines = _tools(config)
+    engines.begin(_seed(config, shard))
     clips = []
     for number in range(shard.first, shard.last):
-        clips.append(made(config, shard.split, number, speakers[shard.split], speech))
+        clips.append(made(config, shard.split, number, stages[shard.split], engines))
         _count_one()
     write_shard(shard.path(config.out), _rows(clips, config.source))
     write_index(part(config.out, shard.split, shard.number), _index(clips, shard.split, config.source))
@@ -166,18 +165,26 @@ def _index(clips: list[Clip], split: str, source: str) -> Iterator[dict[str, Any
                 "audio_sha256": hashlib.sha256(clip.pcm.astype("<i2").tobytes()).hexdigest(),
                 "speakers": [voice.name for voice in clip.speakers],
                 "sexes": [voice.sex for voice in clip.speakers],
-                "accents": ["" for _ in clip.speakers],  # a blend has none that could be named
+                "accents": [voice.region for voice in clip.speakers],
                 "text": plain(clip.words),
             }
 
 
-@cache
-def _speakers(count: int, seed: int) -> tuple[Speech, dict[str, list[Voice]]]:
-    """This process' own Kokoro with the voices of all splits."""
-    found = {split: voices(split, count, seed) for split in SPLITS}
-    with tempfile.TemporaryDirectory() as folder:
-        write_styles(Path(folder), (voice for split in SPLITS for voice in found[split]))
-        return Speech.load(threads=1, voices=Path(folder)), found
+def _seed(config: Synthesis, shard: Shard) -> int:
+    digest = hashlib.blake2b(f"{config.seed}/{shard.split}/{shard.number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+_mine: tuple[dict[str, Stage], Engines] | None = None  # this process' own, made once
+
+
+def _tools(config: Synthesis) -> tuple[dict[str, Stage], Engines]:
+    """The texts and voices of all splits, and what speaks."""
+    global _mine
+    if _mine is None:
+        stages = {split: Stage.of(config, split) for split in SPLITS}
+        _mine = stages, Engines(voice for stage in stages.values() for voice in stage.cast.voices)
+    return _mine
 
 
 _spoken: Synchronized[int] | None = None  # a worker's: clips spoken by all of them

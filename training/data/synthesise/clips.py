@@ -4,23 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
-from model.embedded.speech import SAMPLE_RATE as SPOKEN_RATE
-from model.embedded.speech import Speech
 from training.data.augment import augmented
 from training.data.augment.effects import coloured_noise
 from training.data.schema import LONGEST_SECONDS, SAMPLE_RATE
+from training.data.synthesise.cast import AnyVoice, Cast
 from training.data.synthesise.config import Synthesis
+from training.data.synthesise.corpus import plain
+from training.data.synthesise.engines.all import Engines
+from training.data.synthesise.reading.pool import NOTHING, Avoided, Pool
 from training.data.synthesise.tasks import Asked, asked, asked_of_silence
-from training.data.synthesise.texts.draw import Text, drawn
-from training.data.synthesise.voices import Voice
+from training.data.synthesise.texts.draw import READING, Text, drawn
 from training.errors import DataError
 
 LOUDNESS = (-29.0, -17.0)  # dBFS, root mean square
@@ -42,31 +43,65 @@ class Clip:
     id: str
     pcm: Pcm
     rows: tuple[Asked, ...]
-    speakers: tuple[Voice, ...]  # in order of first words; empty where nothing is said
+    speakers: tuple[AnyVoice, ...]  # in order of first words; empty where nothing is said
     words: str
 
 
-def made(config: Synthesis, split: str, number: int, voices: Sequence[Voice], speech: Speech | None) -> Clip:
-    """Clip `number` of a split. Without `speech` its words only, and one sample of sound."""
+@dataclass(frozen=True)
+class Stage:
+    """What the clips of a split are made with."""
+
+    cast: Cast  # of its first clips
+    later: dict[int, Cast]  # and of those from a number on
+    pool: Pool | None  # where some are readings
+    avoided: Avoided
+
+    @classmethod
+    def of(cls, config: Synthesis, split: str) -> Stage:
+        """Raises DataError where texts, or what `avoid` names, are missing."""
+        avoided = Avoided.in_corpus(config.avoid) if config.avoid else NOTHING
+        pool = Pool(config.reading, split, avoided) if config.kinds.get(READING) else None
+        later = {first: Cast.of(config, split, first) for first in sorted(config.late.values())}
+        return cls(Cast.of(config, split), later, pool, avoided)
+
+    def cast_of(self, number: int) -> Cast:
+        """Who may speak in a clip."""
+        return next((cast for first, cast in reversed(self.later.items()) if first <= number), self.cast)
+
+
+def made(config: Synthesis, split: str, number: int, stage: Stage, engines: Engines | None) -> Clip:
+    """Clip `number` of a split. Without `engines` its words only, and one sample of sound."""
     id = f"{config.source}-{split}-{number:07}"
     chance = Random(f"{config.seed}/{split}/{number}")
     if chance.random() < config.silent:
         pcm = _augmented(_silence(chance), id, split, config)
         return Clip(id, pcm, tuple(asked_of_silence(chance)), (), "")
+    cast = stage.cast_of(number)
     for _ in range(ATTEMPTS):
-        text = drawn(split, chance, config.kinds, config.longest_words)
-        speakers = _cast(text, voices, chance)
-        if speech is None:
+        text = _drawn(config, split, stage, chance)
+        speakers = cast.chosen(text.speakers, chance)
+        if engines is None:
             return Clip(id, np.zeros(1, np.int16), (), tuple(speakers.values()), text.words)
-        sound = _spoken(text, speakers, chance.uniform(*config.speed), speech, chance)
+        sound = _spoken(text, speakers, chance.uniform(*config.speed), engines, chance)
         if 0 < sound.size <= (LONGEST_SECONDS - 2 * EDGE[1]) * SAMPLE_RATE:
-            rows = asked(text, speakers["A"].sex, sound.size / SAMPLE_RATE, config.tasks, chance)
+            first = speakers["A"]
+            gender = config.tasks.get("gender", 0.0) * cast.asks_sex(first.sex)
+            rows = asked(text, first, sound.size / SAMPLE_RATE, config.tasks | {"gender": gender}, chance)
             pcm = _augmented(_recorded(sound, chance), id, split, config)
             return Clip(id, pcm, tuple(rows), tuple(speakers.values()), text.words)
     raise DataError(
         f"{ATTEMPTS} texts for clip {id} took longer than {LONGEST_SECONDS:g} s, one after another. Lower "
         "`longest_words`, or raise the slowest `speed`."
     )
+
+
+def _drawn(config: Synthesis, split: str, stage: Stage, chance: Random) -> Text:
+    """A text that no test has."""
+    while True:
+        text = drawn(split, chance, config.kinds, config.longest_words, stage.pool)
+        said = [text.words, *re.split(r"(?<=[.?!])\s+", text.words)]
+        if not any(stage.avoided.holds(plain(part)) for part in said):
+            return text
 
 
 def _augmented(pcm: Pcm, id: str, split: str, config: Synthesis) -> Pcm:
@@ -77,32 +112,17 @@ def _augmented(pcm: Pcm, id: str, split: str, config: Synthesis) -> Pcm:
     return _pcm(augmented(sound, row_id=id, task="rate", epoch=0, config=config.augment))
 
 
-def _cast(text: Text, voices: Sequence[Voice], chance: Random) -> Mapping[str, Voice]:
-    """A voice for each speaker, none twice."""
-    return dict(zip(text.speakers, chance.sample(voices, len(text.speakers)), strict=True))
-
-
 def _spoken(
-    text: Text, speakers: Mapping[str, Voice], speed: float, speech: Speech, chance: Random
+    text: Text, speakers: Mapping[str, AnyVoice], speed: float, engines: Engines, chance: Random
 ) -> NDArray[np.float32]:
     """All turns one after another, each as loud as the others: float32 (samples,) at 16 kHz."""
     parts: list[NDArray[np.float32]] = []
     for speaker, words in text.turns:
         if parts:
             parts.append(np.zeros(round(chance.uniform(*BETWEEN_TURNS) * SAMPLE_RATE), np.float32))
-        sound = _turn(words, speakers[speaker], speed, speech)
+        sound = engines.spoken(words, speakers[speaker], speed)
         parts.append(sound / max(_rms(sound), 1e-6))
     return np.concatenate(parts)
-
-
-def _turn(words: str, voice: Voice, speed: float, speech: Speech) -> NDArray[np.float32]:
-    # Played back `pitch` times as fast, the voice is higher and as much faster; it speaks slower to make up.
-    pieces = list(speech.synthesise(words, voice.name, speed / voice.pitch, voice.accent))
-    if not pieces:
-        return np.zeros(0, np.float32)
-    sound = np.concatenate(pieces).astype(np.float32) / 32768
-    played: NDArray[np.float32] = soxr.resample(sound, SPOKEN_RATE * voice.pitch, SAMPLE_RATE)
-    return played
 
 
 def _recorded(sound: NDArray[np.float32], chance: Random) -> Pcm:

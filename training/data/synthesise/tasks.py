@@ -10,9 +10,9 @@ from random import Random
 from typing import NamedTuple
 
 from model.prompts import QUERIES, TRANSCRIBE, TRANSLATE
+from training.data.synthesise.cast import AnyVoice
 from training.data.synthesise.texts.draw import Text
 from training.data.synthesise.texts.numbers import english
-from training.data.synthesise.voices import Sex
 
 INSTRUCTIONS = Path(__file__).with_name("instructions.toml")
 SERVED = {
@@ -23,6 +23,7 @@ SERVED = {
 }
 # Words a second. Between the bands a listener would hesitate, so nothing is asked.
 SLOW, NORMAL, FAST = 2.0, (2.3, 2.9), 3.3
+ARTICLES = {"American": "an American", "British": "a British", "Scottish": "a Scottish"}
 SHORTEST_RATE = 2.0  # s of speech that a rate can be told from
 
 
@@ -34,12 +35,16 @@ class Asked(NamedTuple):
     answer: str
 
 
-def asked(text: Text, sex: Sex, seconds: float, wanted: Mapping[str, float], chance: Random) -> list[Asked]:
+def asked(
+    text: Text, voice: AnyVoice, seconds: float, wanted: Mapping[str, float], chance: Random
+) -> list[Asked]:
     """The rows of a clip: each kind of task that `text` allows, as often as `wanted` says; ASR at least.
 
-    `seconds`: of speech, without the silence around it.
+    `voice`: the first speaker's. `seconds`: of speech, without the silence around it.
     """
-    rows = [row for row in _possible(text, sex, seconds, chance) if chance.random() < wanted.get(row.task, 0)]
+    rows = [
+        row for row in _possible(text, voice, seconds, chance) if chance.random() < wanted.get(row.task, 0)
+    ]
     return rows or [_row("asr", text.transcript, chance)]
 
 
@@ -48,14 +53,14 @@ def asked_of_silence(chance: Random) -> list[Asked]:
     return [_row("speech", "No, nobody is speaking.", chance)]
 
 
-def _possible(text: Text, sex: Sex, seconds: float, chance: Random) -> Iterator[Asked]:
+def _possible(text: Text, voice: AnyVoice, seconds: float, chance: Random) -> Iterator[Asked]:
     yield _row("asr", text.transcript, chance)
     if text.facts:
         question, answer = chance.choice(text.facts)
         yield _row("sqa", answer, chance, question=question)
     if text.gist and text.kind == "dialogue":
         yield _row("sds", text.gist, chance)
-    if text.gist and text.kind == "passage":
+    if text.gist and text.kind in ("passage", "telephone"):
         yield _row("summary", text.gist, chance)
     if text.malay:
         language, answer = chance.choice((("Malay", text.malay), ("Chinese", text.chinese)))
@@ -63,7 +68,10 @@ def _possible(text: Text, sex: Sex, seconds: float, chance: Random) -> Iterator[
     if text.answer:
         yield _row("instruction", text.answer, chance)
     if len(text.speakers) == 1:
-        yield _row("gender", f"The speaker is a {'woman' if sex == 'female' else 'man'}.", chance)
+        if voice.tells_sex:
+            yield _row("gender", f"The speaker is a {'woman' if voice.sex == 'female' else 'man'}.", chance)
+        if voice.region:
+            yield _row("accent", f"The speaker has {ARTICLES[voice.region]} accent.", chance)
         if pace := _pace(len(text.words.split()), seconds):
             yield _row("rate", f"The speech is {pace}.", chance)
     count = len(text.speakers)

@@ -17,13 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.embedded.lexicon import Accent
 from model.embedded.speech import STYLE_ROWS, STYLE_SIZE
+from training.data.synthesise.others import Sex
 
 FILE = Path(__file__).with_name("voices.npz")
 KNOTS = np.unique(np.round(np.geomspace(1, STYLE_ROWS, 23)).astype(int) - 1)
@@ -37,7 +37,8 @@ PURE = 0.25  # of the training voices are not blended
 MAIN_SHARE = (0.45, 0.95)  # of the first voice of a blend
 PITCH = (0.92, 1.1)  # of training voices; 1: as it is
 
-Sex = Literal["female", "male"]
+REGIONS = {"a": "American", "b": "British"}
+
 Styles = NDArray[np.float32]
 
 
@@ -59,6 +60,22 @@ class Voice:
     def sex(self) -> Sex:
         """As Kokoro names its voices."""
         return "female" if self.parts[0][0][1] == "f" else "male"
+
+    @property
+    def engine(self) -> str:
+        """Who speaks it."""
+        return "kokoro"
+
+    @property
+    def region(self) -> str:
+        """Where its accent is from; "" for a blend of several."""
+        first, *others = {name[0] for name, _ in self.parts}
+        return "" if others else REGIONS.get(first, "")
+
+    @property
+    def tells_sex(self) -> bool:
+        """Whether a listener could tell man from woman."""
+        return True
 
     @property
     def accent(self) -> Accent:

@@ -1,4 +1,5 @@
-"""One text to be spoken: a sentence, a passage of several, a dialogue, a request, or words without sense.
+"""One text to be spoken: a sentence, a passage of several, a dialogue, a request, words without sense,
+or what others wrote.
 
 text = drawn("train", Random("0/train/17"), kinds={"statement": 3, "dialogue": 1}, longest=60)
 
@@ -12,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from training.data.synthesise.texts.templates import Filled, filled
 
@@ -19,7 +21,16 @@ PASSAGE = ("statement", "story")  # what a passage is made of
 SENTENCES = (2, 6)  # of a passage
 BUCKETS = 100
 HELD_OUT = {98: "dev", 99: "test"}  # buckets of 100
-KINDS = ("statement", "passage", "story", "phrase", "dialogue", "request", "sounds")
+READING = "reading"  # the kind of text that is not made of templates
+KINDS = ("statement", "passage", "story", "phrase", "dialogue", "request", "sounds", "telephone", READING)
+
+
+class Readings(Protocol):
+    """Texts by others: see `training.data.synthesise.reading`."""
+
+    def drawn(self, chance: Random, longest: int) -> tuple[str, str]:
+        """A source's name and some sentences of it, at most `longest` words."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,9 +63,15 @@ class Text:
         return " ".join(f"<Speaker{self.speakers.index(who) + 1}>: {words}" for who, words in self.turns)
 
 
-def drawn(split: str, chance: Random, kinds: Mapping[str, float], longest: int) -> Text:
-    """A text of `split`, at most `longest` words long, its kind drawn by weight."""
+def drawn(
+    split: str, chance: Random, kinds: Mapping[str, float], longest: int, readings: Readings | None = None
+) -> Text:
+    """A text of `split`, at most `longest` words, its kind drawn by weight; `readings` are of that split."""
     kind = chance.choices(list(kinds), list(kinds.values()))[0]
+    if kind == READING:
+        assert readings is not None
+        source, words = readings.drawn(chance, longest)
+        return Text(source, (("A", words),))
     if kind == "passage":
         return _passage(split, chance, longest)
     part = next(part for part in _parts(kind, split, chance) if len(part.words.split()) <= longest)

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from training.data.synthesise.texts.lists import common_words, lists
 from training.data.synthesise.texts.numbers import SLOTS, Value, english
 
-TEMPLATES = Path(__file__).with_name("templates.toml")
+TEMPLATES = tuple(Path(__file__).with_name(name) for name in ("templates.toml", "telephone.toml"))
 ALTERNATIVES = re.compile(r"<([^<>]*)>")
 SLOT = re.compile(r"\{([^{}]+)\}")
 PRONOUNS = {"she": ("she", "her", "her"), "he": ("he", "him", "his")}
 SOME_WORDS = (3, 8)  # how many a slot {words} holds
-VOWEL_SOUND = re.compile(r"\b([Aa]) (?=(?:honest|hour|[aeiou](?!ne\b|ni[tvq]|se|uro)))")
+VOWEL_SOUND = re.compile(r"\b([Aa]) (?!as in |is )(?=(?:honest|hour|[aeiou](?!ne\b|ni[tvq]|se|uro)))")
 
 Language = Literal["english", "malay", "chinese"]
 
@@ -113,10 +113,10 @@ class _Slots:
 @cache
 def templates() -> dict[str, tuple[tuple[int, Mapping[str, Any]], ...]]:
     """All templates by kind, numbered through."""
-    tables = tomllib.loads(TEMPLATES.read_text("utf-8"))
     numbered: dict[str, tuple[tuple[int, Mapping[str, Any]], ...]] = {}
     first = 0
-    for kind, rows in tables.items():
+    tables = (tomllib.loads(path.read_text("utf-8")) for path in TEMPLATES)
+    for kind, rows in (item for table in tables for item in table.items()):
         numbered[kind] = tuple(enumerate(rows, first))
         first += len(rows)
     return numbered
