@@ -1,6 +1,6 @@
 """A mock engine: OpenAI's routes with no model behind them, cheap enough to measure gateways with.
 
-python -m benchmarks.load.mock [--odd] [--join N]  # prints {"port": ..., "control": ...}
+python -m benchmarks.load.mock [--odd] [--join N] [--port P]  # prints {"port": ..., "control": ...}
 
 Its answers are those of `answers.py`. It counts its calls, and misbehaves when told to on its control port:
 GET /counts, POST /reset, POST /fault {"kind": "cut", "for_s": 1.5}. It ends when its stdin does.
@@ -43,6 +43,7 @@ class Mock:
     fault: str = ""
     connections: set[Connection] = field(default_factory=set)
     server: asyncio.Server | None = None
+    host: str = "127.0.0.1"
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ class Mock:
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(
             functools.partial(Connection, self.answer, self.connections),
-            "127.0.0.1",
+            self.host,
             self.port,
             backlog=2_048,
         )
@@ -121,7 +122,7 @@ def _whole(text: str) -> dict[str, Any]:
     return {"id": "chatcmpl-bench", "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
-async def serve(mock: Mock) -> None:
+async def serve(mock: Mock, control_port: int = 0) -> None:
     """Run until stdin ends."""
     loop = asyncio.get_running_loop()
     await mock.open()
@@ -136,7 +137,9 @@ async def serve(mock: Mock) -> None:
             task.add_done_callback(tasks.discard)
         connection.say(200, mock.counts())
 
-    controls = await loop.create_server(functools.partial(Connection, control, set()), "127.0.0.1", 0)
+    controls = await loop.create_server(
+        functools.partial(Connection, control, set()), "127.0.0.1", control_port
+    )
     print(json.dumps({"port": mock.port, "control": controls.sockets[0].getsockname()[1]}), flush=True)
     await loop.run_in_executor(None, sys.stdin.buffer.read)
 
@@ -149,9 +152,13 @@ def main() -> None:
     parser.add_argument("--odd", action="store_true", help="letters of several bytes, sent in halves")
     parser.add_argument("--join", type=int, default=1, help="tokens in an event")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of its faults")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen")
+    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    parser.add_argument("--control", type=int, default=0, help="port of the control, on 127.0.0.1")
     options = parser.parse_args()
+    mock = Mock(options.odd, options.join, options.seed, host=options.host, port=options.port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(Mock(options.odd, options.join, options.seed)))
+        runner.run(serve(mock, options.control))
     os._exit(0)
 
 

@@ -14,7 +14,7 @@ import httptools
 
 from benchmarks.load.answers import Tag
 
-_WORDS = re.compile(rb'"content": ?"[^"]')
+WORDS = re.compile(rb'"content": ?"[^"]')
 _CONTENT = re.compile(rb'"content": ?"((?:[^"\\]|\\.)*)"')
 _FINISH = re.compile(rb'"finish_reason": ?"([a-z_]+)"')
 
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(ConnectionError(f"the answer is no HTTP: {error}"))
             return
-        if not answer.first and _WORDS.search(answer.body):
+        if not answer.first and WORDS.search(answer.body):
             answer.first = now
         if self._leave_after and len(answer.moments) >= self._leave_after and not answer.whole:
             self.close()
