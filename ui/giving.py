@@ -11,6 +11,7 @@ from ui.clip import Clip
 from ui.donations import Consent, Donations, read_receipt, show_receipt
 from ui.language import language, t
 from ui.records import NotKept
+from ui.retention import retain
 from ui.session import Part, Session, session
 from ui.settings import settings
 
@@ -33,8 +34,11 @@ class Giving(Part):
 def donations() -> Donations | None:
     """Return where donations go, or None where the host takes none."""
     host = settings()
-    folder = host.donations_dir
-    return Donations(Path(folder).expanduser(), int(host.donations_mb * 2**20)) if folder else None
+    if not host.donations_dir:
+        return None
+    kept = Donations(Path(host.donations_dir).expanduser(), int(host.donations_mb * 2**20))
+    retain(kept, host.donations_days)
+    return kept
 
 
 def give(visit: Session, clip: Clip | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.donations import Consent, Donations, read_receipt, show_receipt
+from ui.donations import DELETED, Consent, Donations, read_receipt, show_receipt
 from ui.records import NotKept, append
 from ui.settings import ROOT
 
@@ -43,7 +43,8 @@ def test_a_receipt_deletes_what_it_was_given_for_and_no_other(tmp_path: Path):
     mine, other = donations.keep(WAV, 2, CONSENT), donations.keep(WAV, 2, CONSENT)
     assert mine != other
     assert donations.delete(f" {show_receipt(mine).upper()} ")
-    assert kept(tmp_path) == [f"{other}.json", f"{other}.wav"]
+    assert kept(tmp_path) == sorted([DELETED, f"{other}.json", f"{other}.wav"])
+    assert mine not in (tmp_path / DELETED).read_text()
     assert not donations.delete(mine)
 
 
@@ -83,7 +84,7 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from ui.donations import Consent, Donations
+from ui.donations import DELETED, Consent, Donations
 from ui.records import NotKept, append
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
