@@ -28,6 +28,11 @@ LABEL org.opencontainers.image.title="MERaLiON demo: embedded engine" \
     org.opencontainers.image.description="Whisper base, SmolLM2 135M and Kokoro behind OpenAI's API, on a CPU." \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.licenses="Apache-2.0 AND MIT"
+# llama.cpp's threads. No version: Debian serves only the newest, so a pin would break the build at its next update.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
 # The number is the same in every image, so that a volume or a policy can name it.
 RUN groupadd --gid 10001 meralion \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin meralion
