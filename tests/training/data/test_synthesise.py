@@ -23,7 +23,7 @@ from training.data.schema import SAMPLE_RATE, decode, read_index, read_shard, sh
 from training.data.synthesise import human
 from training.data.synthesise.__main__ import main
 from training.data.synthesise.build import build, planned
-from training.data.synthesise.clips import made
+from training.data.synthesise.clips import Stage, made
 from training.data.synthesise.config import Clips, Synthesis
 from training.data.synthesise.voices import HELD_OUT, Voice, bases, voices, write_styles
 from training.errors import ConfigError, DataError
@@ -103,11 +103,13 @@ def test_killed_and_run_again_with_other_processes_the_bytes_are_the_same(
     workers = children(run.pid)
     run.send_signal(signal.SIGKILL)
     run.wait()
-    assert not (config.out / "report.json").exists()
     until = time.monotonic() + 30
     while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < until:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert main(["--config", str(path), "--so-far"]) == 0  # what is there can be trained on
+    known = {entry["id"] for entry in read_index(config.out).to_pylist()}
+    assert known and known < {entry["id"] for entry in read_index(whole).to_pylist()}
     assert main(["--config", str(path), "--set", "processes=2"]) == 0
     assert bytes_of(config.out) == bytes_of(whole)
 
@@ -169,10 +171,10 @@ def test_stored_styles_are_those_of_the_voice(tmp_path: Path) -> None:
 
 def test_a_clip_depends_on_its_number_alone() -> None:
     config = small(Path("none"))
-    speakers = voices("train", 2, 0)
-    assert made(config, "train", 3, speakers, None).words == made(config, "train", 3, speakers, None).words
+    stage = Stage.of(config, "train")
+    assert made(config, "train", 3, stage, None).words == made(config, "train", 3, stage, None).words
     silent = next(
-        clip for clip in (made(config, "train", n, speakers, None) for n in range(50)) if not clip.words
+        clip for clip in (made(config, "train", n, stage, None) for n in range(50)) if not clip.words
     )
     assert [row.answer for row in silent.rows] == ["No, nobody is speaking."]
     assert 1 <= silent.pcm.size / SAMPLE_RATE <= 12
@@ -180,11 +182,10 @@ def test_a_clip_depends_on_its_number_alone() -> None:
 
 
 def test_training_clips_are_augmented_and_others_are_not() -> None:
-    speakers = voices("train", 2, 0)
     clean = Synthesis(Path("none"), Clips(1, 1, 1), silent=1.0)
     noisy = replace(clean, augment=Augment(noise=Noise(1.0, (0.0, 0.0)), speed=Speed(1.0, (1.2,))))
     sounds = {
-        (split, config is noisy): made(config, split, 0, speakers, None).pcm
+        (split, config is noisy): made(config, split, 0, Stage.of(config, split), None).pcm
         for split in ("train", "dev")
         for config in (clean, noisy)
     }
@@ -204,7 +205,10 @@ def test_a_dry_run_speaks_nothing(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("kinds.poem=1", "kinds.poem"),
-        ("tasks.accent=1", "tasks.accent"),
+        ("tasks.emotion=1", "tasks.emotion"),
+        ("engines={kokoro: 1, robot: 1}", "engines.robot"),
+        ("kinds.reading=1", "reading: give"),
+        ("late={flite: 10}", "late.flite"),
         ("clips={train: 0, dev: 0, test: 0}", "how many clips"),
         ("speed=[2, 1]", "slowest and the fastest"),
         ("processes=0", "at least 1"),

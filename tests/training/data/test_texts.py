@@ -8,13 +8,15 @@ from random import Random
 
 import pytest
 
+from training.data.synthesise.others import OtherVoice
 from training.data.synthesise.tasks import asked
-from training.data.synthesise.texts.draw import KINDS, drawn, split_of
+from training.data.synthesise.texts.draw import KINDS, READING, drawn, split_of
 from training.data.synthesise.texts.lists import common_words, lists
 from training.data.synthesise.texts.numbers import english, phone, price, small, time
 from training.data.synthesise.texts.templates import SLOT, filled, templates
 
-EVEN = dict.fromkeys(KINDS, 1.0)
+MAN, WOMAN = OtherVoice("flite", "awb"), OtherVoice("flite", "slt")
+EVEN = {kind: 1.0 for kind in KINDS if kind != READING}
 
 
 def test_numbers_are_said_as_in_singapore() -> None:
@@ -116,21 +118,24 @@ def test_dialogues_name_their_speakers_and_others_do_not() -> None:
 
 
 def test_a_clip_is_asked_what_its_making_answers() -> None:
-    every = dict.fromkeys(("asr", "sqa", "sds", "gender", "speakers", "rate", "speech", "translation"), 1.0)
+    every = dict.fromkeys(
+        ("asr", "accent", "sqa", "sds", "gender", "speakers", "rate", "speech", "translation"), 1.0
+    )
     dialogue = drawn("train", Random(3), {"dialogue": 1}, 60)
-    rows = {row.task: row for row in asked(dialogue, "male", 10.0, every, Random(0))}
+    rows = {row.task: row for row in asked(dialogue, MAN, 10.0, every, Random(0))}
     assert rows["asr"].answer == dialogue.transcript
     assert rows["sds"].answer == dialogue.gist
     assert rows["speakers"].answer in ("Two speakers.", "Three speakers.")
     assert "gender" not in rows and "rate" not in rows
     phrase = drawn("train", Random(4), {"phrase": 1}, 60)
     words = len(phrase.words.split())
-    slow = {row.task: row for row in asked(phrase, "female", words / 1.5, every, Random(0))}
-    fast = {row.task: row for row in asked(phrase, "male", words / 4 + 2, every, Random(0))}
+    slow = {row.task: row for row in asked(phrase, WOMAN, words / 1.5, every, Random(0))}
+    fast = {row.task: row for row in asked(phrase, MAN, words / 4 + 2, every, Random(0))}
     assert slow["rate"].answer == "The speech is slow."
     assert (slow["gender"].answer, fast["gender"].answer) == (
         "The speaker is a woman.",
         "The speaker is a man.",
     )
+    assert fast["accent"].answer == "The speaker has a Scottish accent."
     assert slow["translation"].answer in (phrase.malay, phrase.chinese)
-    assert [row.task for row in asked(phrase, "male", 3.0, {}, Random(0))] == ["asr"]
+    assert [row.task for row in asked(phrase, MAN, 3.0, {}, Random(0))] == ["asr"]

@@ -2,6 +2,7 @@
 
 python -m training.data.synthesise --config training/configs/synthesise_mini.yaml  # goes on where it stopped
 python -m training.data.synthesise --config FILE --dry-run --set clips.train=500   # what it would make
+python -m training.data.synthesise --config FILE --so-far  # index what is there by now
 python -m training.data.synthesise --human corpora/human                            # from Debian packages
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 from training.config import load
 from training.data.synthesise.build import build, planned
 from training.data.synthesise.config import Synthesis
+from training.data.synthesise.corpus import describe
 from training.data.synthesise.human import read_people
 from training.errors import run
 
@@ -32,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     kind.add_argument("--human", type=Path, metavar="DIR", help="where to put dev and test sets of people")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
+    parser.add_argument("--so-far", action="store_true", help="index the finished shards, and make no more")
     chosen = parser.parse_args(arguments)
 
     def work() -> None:
@@ -44,6 +47,8 @@ def _result(chosen: argparse.Namespace) -> dict[str, Any]:
     if chosen.human is not None:
         return read_people(chosen.human)
     config = load(Synthesis, chosen.config, chosen.overrides)
+    if chosen.so_far:
+        return {"out": str(config.out)} | describe(config)["total"]
     return planned(config) if chosen.dry_run else build(config)
 
 

@@ -33,7 +33,6 @@ SPEAKERS: dict[str, dict[str, Speaker]] = {
         "rms": Speaker("male", "American"),
         "slt": Speaker("female", "American"),
         "awb": Speaker("male", "Scottish"),
-        "kal16": Speaker("male", "American"),
     },
     "festival": {
         "ked_diphone": Speaker("male", "American"),

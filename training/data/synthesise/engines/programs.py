@@ -22,6 +22,9 @@ HTS = "hts"  # in the names of Festival's voices that no setting makes slower
 LIMIT = ("prlimit", "--cpu=60")
 
 
+_have_spoken: set[str] = set()  # speakers, in this process
+
+
 class Spoken(NamedTuple):
     """Sound (samples,) within [-1, 1], at `rate` Hz."""
 
@@ -33,7 +36,7 @@ def flite(words: str, speaker: str, speed: float) -> Spoken:
     """By Flite's clustergen and diphone voices."""
     stretch = f"duration_stretch={1 / speed:.3f}"
     return _spoken(
-        lambda text, out: ("flite", "-voice", speaker, "--setf", stretch, str(text), str(out)), words
+        lambda text, out: ("flite", "-voice", speaker, "--setf", stretch, str(text), str(out)), words, speaker
     )
 
 
@@ -42,7 +45,9 @@ def festival(words: str, speaker: str, speed: float) -> Spoken:
     voice = f"(voice_{speaker})"
     pace = "" if HTS in speaker else f"(Parameter.set 'Duration_Stretch {1 / speed:.3f})"
     return _spoken(
-        lambda text, out: ("text2wave", "-eval", f"(begin {voice} {pace})", str(text), "-o", str(out)), words
+        lambda text, out: ("text2wave", "-eval", f"(begin {voice} {pace})", str(text), "-o", str(out)),
+        words,
+        speaker,
     )
 
 
@@ -50,7 +55,9 @@ def espeak(words: str, speaker: str, speed: float) -> Spoken:
     """By eSpeak NG's formants; `speaker` is a voice with a variant, such as "en-gb+f2"."""
     pace = str(round(ESPEAK_WORDS * speed))
     return _spoken(
-        lambda text, out: ("espeak-ng", "-v", speaker, "-s", pace, "-f", str(text), "-w", str(out)), words
+        lambda text, out: ("espeak-ng", "-v", speaker, "-s", pace, "-f", str(text), "-w", str(out)),
+        words,
+        speaker,
     )
 
 
@@ -66,12 +73,19 @@ def ipa(clauses: Sequence[str], language: str) -> list[str]:
     ]
 
 
-def _spoken(command: Callable[[Path, Path], Sequence[str]], words: str) -> Spoken:
+def _spoken(command: Callable[[Path, Path], Sequence[str]], words: str, speaker: str) -> Spoken:
     with tempfile.TemporaryDirectory() as folder:
         text, out = Path(folder) / "text", Path(folder) / "out.wav"
         text.write_text(f"{words}\n", "ascii", "ignore")
-        _run(command(text, out), "")
-        sound, rate = soundfile.read(out, dtype="float32")
+        try:
+            _run(command(text, out), "")
+            sound, rate = soundfile.read(out, dtype="float32")
+        except (DataError, soundfile.LibsndfileError):
+            if speaker not in _have_spoken:
+                raise
+            # It is installed and has a text that it cannot say.
+            return Spoken(np.zeros(0, np.float32), 1)
+    _have_spoken.add(speaker)
     return Spoken(sound, rate)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -56,11 +55,6 @@ class Pool:
         self._weights = [weights[name] for name in self._names]
         self._runs = {name: list(_runs(name, split, avoided)) for name in self._names}
         self._ends = {name: list(accumulate(map(len, runs))) for name, runs in self._runs.items()}
-
-    @property
-    def digest(self) -> str:
-        """Of all sentences: another version of a package gives another."""
-        return hashlib.sha256(repr(sorted(self._runs.items())).encode()).hexdigest()
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from training.data.synthesise.texts.lists import NOT_SAID
 
 WORDS = (2, 45)  # in a sentence
 TITLES = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|Messrs)\.")
-END = re.compile(r"(?<=[.?!])['\")]* +(?=[\"'`(]*[A-Z])")
+END = re.compile(r"(?<=[.?!])['\"”’)]* +(?=[\"'`“‘(_]*[A-Z])")
 MARKS = (
     (re.compile(r"[“”\"]|``|''|`|\*"), " "),
     (re.compile(r"[’‘]"), "'"),
@@ -27,9 +27,10 @@ MARKS = (
 )
 SAID = re.compile(r"[A-Z][A-Za-z ,.;:?!'-]*[.?!]")
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
-SHOUTED = re.compile(r"\b[A-Z]{2,}\b|\b[B-HJ-NP-Zb-hj-np-z]\b(?!')")
+SHOUTED = re.compile(r"\b[A-Z]{2,}\b|(?<!')\b[B-HJ-NP-Zb-hj-np-z]\b(?!')")
 INSIDE = re.compile(r"[.?!](?! |$)|[.] [a-z]")
-ENDINGS = re.compile(r"'(?:s|d|ll|ve|re|m|t)$")
+CONTRACTIONS = re.compile(r"(?:n't|'(?:s|d|ll|ve|re|m|t))$")
+ENDINGS = re.compile(r"(?:s|es|d|ed|ing|er|ly|ness)$")
 
 
 def sentences(paragraph: str) -> Iterator[str]:
@@ -56,11 +57,14 @@ def _spoken(sentence: str) -> str:
 
 @cache
 def _is_known(word: str) -> bool:
-    """Is its sound in a lexicon, perhaps without a contraction's ending?"""
-    stem = ENDINGS.sub("", word)
-    return any(file.get(form) for file in _lexicons() for form in {word, stem, stem.capitalize()})
+    """Is its sound in a lexicon, perhaps without its ending?"""
+    whole = CONTRACTIONS.sub("", word)
+    stem = ENDINGS.sub("", whole)
+    doubled = stem[:-1] if stem[-2:-1] == stem[-1:] else stem
+    forms = {word, whole, whole.capitalize(), stem, f"{stem}e", doubled, re.sub("ie?$", "y", stem)}
+    return any(file.get(form) for file in _lexicons() for form in forms if form)
 
 
 @cache
 def _lexicons() -> tuple[LexiconFile, ...]:
-    return tuple(LexiconFile(locate(asset)) for asset in LEXICONS["us"])
+    return tuple(LexiconFile(locate(asset)) for assets in LEXICONS.values() for asset in assets)

@@ -9,6 +9,7 @@ apt-get install --no-install-recommends r-cran-janeaustenr r-cran-tokenizers r-c
 from __future__ import annotations
 
 import gzip
+import hashlib
 import html
 import re
 import zlib
@@ -50,14 +51,18 @@ class Source:
     licence: str
     read: Callable[[Sequence[Path]], Iterator[str]]
 
-    def paragraphs(self) -> Iterator[str]:
-        """Everything in it. Raises DataError where the package is not installed."""
+    def present(self) -> tuple[Path, ...]:
+        """Its files. Raises DataError where the package is not installed."""
         if missing := [path for path in self.paths if not path.is_file()]:
             raise DataError(
                 f"{missing[0]} is not on this machine. Install it: apt-get install --no-install-recommends "
                 f"{self.package}. Or leave its texts out of `reading`."
             )
-        return self.read(self.paths)
+        return self.paths
+
+    def paragraphs(self) -> Iterator[str]:
+        """Everything in it. Raises DataError where the package is not installed."""
+        return self.read(self.present())
 
 
 def _novels(paths: Sequence[Path]) -> Iterator[str]:
@@ -151,6 +156,14 @@ def _wordnet(paths: Sequence[Path]) -> Iterator[tuple[str, str, list[str]]]:
             if match := GLOSS.match(line):
                 meaning = re.split(r"; ?\"|;", match[2])[0].strip()
                 yield match[1].replace("_", " "), meaning, re.findall(r'"([^"]*)"', match[2])
+
+
+def digest(name: str) -> str:
+    """The sha256 of a source's files. Raises DataError where its package is not installed."""
+    found = hashlib.sha256()
+    for path in SOURCES[name].present():
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def _r_data(package: str) -> tuple[Path, ...]:
