@@ -19,6 +19,7 @@ _FIRST_PAUSE_S = 0.5  # before the next look at an instance that is not up; then
 _LONGEST_PAUSE_S = 2.0  # so that one that is back is soon used
 _STEADY_S = 10.0  # one that goes away again sooner, without a whole answer, is looked at with pauses too
 _TIMEOUT_S = 5.0
+_CONNECT_S = 2.0  # where packets vanish: looks that hang would miss for long that they no longer do
 _MAX_BYTES = 2**20
 _NOT_READY = (502, 503, 504)  # an engine that loads, or a proxy before one
 
@@ -126,7 +127,8 @@ class Watch:
         """Ask for the list of models, which every engine has; read no more of it than can be one."""
         instance, body = self._instance, b""
         url = f"{instance.url}/v1/models"
-        async with self._client.stream("GET", url, headers=instance.headers, timeout=None) as response:
+        limits = httpx.Timeout(None, connect=_CONNECT_S)
+        async with self._client.stream("GET", url, headers=instance.headers, timeout=limits) as response:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > _MAX_BYTES:

@@ -46,6 +46,11 @@ class Upstream:
         await asyncio.sleep(86_400)
         raise AssertionError
 
+    async def vanishes(self, request: httpx.Request) -> httpx.Response:
+        """As over a link that loses every packet: only the client's own patience ends it."""
+        await asyncio.sleep(request.extensions["timeout"]["connect"] or 86_400)
+        raise httpx.ConnectTimeout("no answer", request=request)
+
     def says(self, status: int, body: bytes = b"") -> Answer:
         async def answer(request: httpx.Request) -> httpx.Response:
             return httpx.Response(status, content=body)
@@ -86,6 +91,20 @@ def test_one_that_is_away_is_looked_at_with_pauses_that_double() -> None:
             assert upstream.looks == [0, 0.5, *(1.5 + 2 * number for number in range(11))]
             upstream.answer = upstream.well
             await asyncio.sleep(2)
+            assert one.state == "up"
+
+    virtual_time.run(scene())
+
+
+def test_one_behind_a_link_that_loses_all_is_up_soon_after_it_is_whole_again() -> None:
+    async def scene() -> None:
+        upstream = Upstream()
+        upstream.answer = upstream.vanishes
+        async with watched(upstream) as one:
+            await asyncio.sleep(12)
+            assert (one.state, one.detail) == ("down", "The engine at one does not respond.")
+            upstream.answer = upstream.well
+            await asyncio.sleep(4)
             assert one.state == "up"
 
     virtual_time.run(scene())
