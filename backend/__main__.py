@@ -33,6 +33,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _BODY_PIECE = 256 * 2**10  # bytes of a body that wait for us; uvicorn's 64 KiB makes a clip many small steps
 _LAST_WORDS_S = 1.0  # for streams to say that the server is stopping
 _GRACE_S = 2.0  # after the end of whoever started us
+# A connection that waits for a question is closed so long after an answer has left us, which on a bad link is
+# not when it arrives. Proxies keep theirs for less (Caddy 120 s, nginx 60 s), and so are the ones to close.
+_KEPT_S = 130
 
 
 def main(engine_command: Sequence[str] = EMBEDDED) -> int:
@@ -56,6 +59,7 @@ def main(engine_command: Sequence[str] = EMBEDDED) -> int:
         ws="none",
         http=Protocol,
         lifespan="on",
+        timeout_keep_alive=_KEPT_S,
         timeout_graceful_shutdown=math.ceil(chosen.shutdown_grace_s + _LAST_WORDS_S),
     )
     server = _Server(config, app.state.controller)
