@@ -17,7 +17,7 @@ import pytest
 
 import backend.tracing
 import model.embedded.tracing
-from tests.backend.test_tracing import Collector
+from tests.collector import Collector
 from tests.speech import CASCADE, ROOT, sample
 from ui import connection, logs, tracing
 from ui.answer import Answer

@@ -19,6 +19,7 @@ os.environ |= {
 import pytest
 
 from model.checkpoints.build import build
+from tests.collector import Collector
 from tests.vllm.served import Served
 
 
@@ -37,8 +38,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def served(checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def collector() -> Iterator[Collector]:
+    """What the server for all tests sends its traces to."""
+    one = Collector()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def served(
+    checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, collector: Collector
+) -> Iterator[Served]:
     """One server for all tests that ask by HTTP; its end is a test as well: nothing of it may stay."""
+    os.environ["MERALION_OTLP_ENDPOINT"] = collector.url
     server = Served(checkpoint("v2"), tmp_path_factory.mktemp("served") / "log")
+    del os.environ["MERALION_OTLP_ENDPOINT"]
     yield server
     server.end()

@@ -1,12 +1,14 @@
-"""What a served vLLM writes down: one line of ours a request, by its id, and nothing of what was asked."""
+"""What a served vLLM writes down and sends: a request by its id and trace, and nothing of its words."""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
 
+from tests.collector import Collector
 from tests.vllm.served import Served
 from tests.vllm.test_serve import question
 
@@ -48,6 +50,22 @@ def test_a_request_is_found_by_its_id_and_its_words_are_not(served: Served) -> N
     assert told[0]["route"] == chat and told[0]["status"] == 200
     assert all(line["service"] == "engine" for line in told)
     assert SECRET not in served.log
+
+
+def test_its_spans_stand_below_the_callers(served: Served, collector: Collector) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    body = {"model": served.name, "messages": [question(f"Tell me about {SECRET}.")], "max_tokens": 4}
+    headers = {"traceparent": f"00-{trace}-{parent}-01"}
+    assert served.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
+    deadline = time.monotonic() + 30  # spans are sent in batches, every five seconds
+    while not (mine := [span for span in collector.spans() if span["trace"] == trace]):
+        assert time.monotonic() < deadline, "no span of the request has come"
+        time.sleep(0.1)
+    assert any(span["parent"] == parent for span in mine)
+    sent = b"".join(one.SerializeToString() for one in collector.requests)
+    assert SECRET.encode() not in sent
+    assert b"meralion-vllm" in sent
+    assert "\n  traces     http://127.0.0.1:" in served.log
 
 
 def test_looks_at_its_health_are_not_written_down(served: Served) -> None:
