@@ -1,14 +1,13 @@
 """Keep a vLLM pod that is told to go until its answers have ended: its `preStop`.
 
-Kubernetes takes the pod's address out of DNS when this begins. SETTLE_S later every controller has seen that and sends
-nothing new (its discovery_interval_s, and what DNS keeps an answer). Then this waits until vLLM does nothing any more,
-WITHIN_S at most; what is left is resumed elsewhere by the controllers, as after any failure.
+Kubernetes takes the pod's address out of DNS when this begins. SETTLE_S later every controller has seen that
+and sends nothing new (its discovery_interval_s, and what DNS keeps an answer). Then this waits until vLLM is
+idle, WITHIN_S at most in all; what is left is resumed elsewhere by the controllers, as after any failure.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 import urllib.request
 
@@ -30,8 +29,7 @@ def main() -> None:
         try:
             with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own pod
                 left = busy(response.read().decode())
-        except OSError as error:  # it has ended by itself
-            print(f"vLLM is gone: {error}", file=sys.stderr)
+        except OSError:  # it has ended by itself
             return
         if not left:
             return
