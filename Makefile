@@ -32,7 +32,7 @@ eval: .venv/eval system ## Measure the small models on the bundled set, and put 
 	@$(BIN)/python -m evaluation.bundled --readme README.md
 
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
-test: .venv/test .venv/eval .venv/event train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
+test: .venv/test .venv/eval .venv/event .venv/kubernetes train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
 	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
 	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
 	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
@@ -77,6 +77,10 @@ system:
 
 .venv/event: .venv/demo requirements/event.txt
 	@$(PIP) --no-deps --require-hashes -r requirements/event.txt
+	@touch $@
+
+.venv/kubernetes: .venv/demo requirements/kubernetes.txt
+	@$(PIP) --no-deps --require-hashes -r requirements/kubernetes.txt
 	@touch $@
 
 .venv-gateways/gateways: requirements/gateways.txt | .venv-gateways/bin/pip
