@@ -26,7 +26,8 @@ def human_clips() -> list[tuple[Path, str]]:
 
 def sample(name: str) -> bytes:
     """A bundled clip's file."""
-    return (ROOT / "samples" / SAMPLES[name]["file"]).read_bytes()
+    path: Path = ROOT / "samples" / SAMPLES[name]["file"]
+    return path.read_bytes()
 
 
 def wrong(truth: str, heard: str) -> float:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tests.hosts.load_process import Load
+from tests.hosts.program import Program
 from tests.hosts.system import ENGINES, STREAMS, System
 
-Step = Callable[[System], Any]
+Step = Callable[[System], None]
 _SOME_TIME_S = 90.0  # for all places to be used again
 
 
@@ -54,9 +54,11 @@ def run(system: System, fault: Fault) -> Result:
         load.flows()
         system.wait_until(lambda: system.is_full(streams), "all places are used")
         struck = time.monotonic()
-        fault.strike(system)
-        time.sleep(max(0.0, fault.lasts_s - (time.monotonic() - struck)))
-        fault.mend(system)
+        try:
+            fault.strike(system)
+            time.sleep(max(0.0, fault.lasts_s - (time.monotonic() - struck)))
+        finally:
+            fault.mend(system)
         used_again_s = system.wait_until(
             lambda: system.is_well() and system.is_full(streams), "all places are used again", _SOME_TIME_S
         )
@@ -96,24 +98,32 @@ def _result(
     )
 
 
+def _each(do: Callable[[Program], None], names: Sequence[str]) -> Step:
+    def step(system: System) -> None:
+        for name in names:
+            do(system.programs[name])
+
+    return step
+
+
 def killed(*names: str) -> Step:
     """SIGKILL: what it was saying is cut, and its port refuses."""
-    return lambda system: [system.programs[name].kill() for name in names]
+    return _each(Program.kill, names)
 
 
 def hung(*names: str) -> Step:
     """SIGSTOP: its kernel takes connections and bytes, and nobody answers."""
-    return lambda system: [system.programs[name].hang() for name in names]
+    return _each(Program.hang, names)
 
 
 def goes_on(*names: str) -> Step:
     """The end of that."""
-    return lambda system: [system.programs[name].go_on() for name in names]
+    return _each(Program.go_on, names)
 
 
 def started(*names: str) -> Step:
     """Start again what has ended, and wait until it does its work."""
-    return lambda system: [system.programs[name].start() for name in names]
+    return _each(Program.restart, names)
 
 
 def terminated(*names: str) -> Step:
@@ -176,7 +186,9 @@ ONE_CONTROLLER = (
     Fault("engine 0's cable pulled", pulled("engine0"), 6, healed),
     Fault("both engines killed, started again", killed(*ENGINES), 5, started(*ENGINES)),
     Fault("both engines cut off, silently", silent(_C0, *ENGINES), 6, healed),
-    Fault("both engines cut off, silently, for long", silent(_C0, *ENGINES), 40, healed),
+    Fault(
+        "both engines cut off, silently, longer than `silence_timeout_s`", silent(_C0, *ENGINES), 34, healed
+    ),
     Fault("both engines hang", hung(*ENGINES), 6, goes_on(*ENGINES)),
     Fault("Redis killed, started again", killed("redis"), 3, started("redis")),
     Fault("Redis cut off, silently", silent("redis", _C0), 4, healed),

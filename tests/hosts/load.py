@@ -148,7 +148,7 @@ def main() -> None:
     add("--to", action="append", required=True, help="HOST:PORT of a controller; may be given again")
     add("--streams", type=int, default=16, help="(%(default)s)")
     add("--name", default="x", help="begins the names of all questions")
-    add("--tokens", type=int, default=80, help="in an answer (%(default)s)")
+    add("--tokens", type=int, default=60, help="in an answer (%(default)s)")
     add("--gap-ms", type=int, default=40, help="between two tokens (%(default)s)")
     add("--pairs", action="store_true", help="two ask the same, the second at the next controller")
     add("--pages", action="store_true", help="ask as the pages do, by ui.client")

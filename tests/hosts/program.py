@@ -55,6 +55,11 @@ class Program:
         self.begin()
         self.wait()
 
+    def restart(self) -> None:
+        """Start it, unless it runs."""
+        if not self.alive:
+            self.start()
+
     def wait(self, within_s: float = _READY_S) -> None:
         """Wait until it does its work. Raises RuntimeError, with the end of its log, when it does not."""
         deadline = time.monotonic() + within_s

@@ -208,8 +208,5 @@ def _pings(address: str) -> bool:
 
 def _engine_settings() -> dict[str, str]:
     """One answer at a time: several at once are rounded otherwise, and could not be compared."""
-    return {
-        "MERALION_ENGINE_SPEECH": "false",
-        "MERALION_ENGINE_THREADS": "1",
-        "MERALION_ENGINE_MAX_RUNNING": "1",
-    }
+    names = {"SPEECH": "false", "THREADS": "1", "MAX_RUNNING": "1"}
+    return {f"MERALION_ENGINE_{name}": value for name, value in names.items()}
