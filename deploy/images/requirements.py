@@ -53,7 +53,7 @@ def text(role: str) -> str:
     if missing := sorted(needed - pins.keys()):
         raise UnpinnedError(f"{', '.join(missing)}: needed by the {role}. Pin it in requirements.txt.")
     lines = [
-        f"# What the image of the {role} installs: the part of requirements.txt and tracing.txt that it needs.",
+        f"# What the image of the {role} installs: what it needs of requirements.txt and tracing.txt.",
         "# Written by: python -m deploy.images.requirements",
         *(pins[name] for name in sorted(needed)),
     ]

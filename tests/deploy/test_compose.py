@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: valid by the specification's schema, hardened, and in agreement with everything that it names."""
+"""deploy/compose.yaml: valid by the specification's schema, hardened, and at one with all that it names."""
 
 from __future__ import annotations
 
@@ -188,7 +188,9 @@ def test_the_proxy_is_believed_and_nobody_else() -> None:
     assert settings_of("controller")["MERALION_TRUSTED_PROXIES"] == subnet
 
 
-@pytest.mark.parametrize(("service", "stem"), [(s, s) for s in ("controller", "ui", "engine")] + [("vllm-0", "vllm")])
+@pytest.mark.parametrize(
+    ("service", "stem"), [(s, s) for s in ("controller", "ui", "engine")] + [("vllm-0", "vllm")]
+)
 def test_a_service_gets_its_settings_and_no_name_that_it_does_not_know(service: str, stem: str) -> None:
     assert SERVICES[service]["env_file"] == [f"settings/{stem}.env"]
     known = set(names(CLASSES[stem])) | {"MERALION_MODELS"}  # model.serve reads the registry too
@@ -249,5 +251,3 @@ def test_no_secret_is_in_the_repository() -> None:
     listed = subprocess.run(["git", "ls-files", "deploy"], capture_output=True, text=True, cwd=ROOT).stdout
     assert [line for line in listed.split() if "/secrets/" in line] in ([], ["deploy/secrets/.gitignore"])
     assert "deploy/.env" not in listed.split()
-
-

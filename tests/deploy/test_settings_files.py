@@ -1,4 +1,4 @@
-"""Every `*.env` file below deploy/ lists every setting of its service once, by the names that the service reads."""
+"""Every `*.env` file below deploy/ lists every setting of its service once, as the service reads it."""
 
 from __future__ import annotations
 
