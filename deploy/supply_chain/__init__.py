@@ -1,0 +1,1 @@
+"""What the project is made of that others wrote: pins, licences, a bill of materials, an audit."""
