@@ -24,7 +24,9 @@ COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/meralion
 COPY LICENSE NOTICE pyproject.toml ./
 COPY samples samples
-COPY model/__init__.py model/audio*.py model/
+# Of the model only what decodes sound.
+COPY model/__init__.py model/audio.py model/audio_containers.py model/audio_libav.py model/audio_limits.py \
+    model/audio_worker.py model/
 COPY backend backend
 # Compiled here, since the file system is read-only where it runs.
 RUN /opt/venv/bin/python -m compileall -q backend model

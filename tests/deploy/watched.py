@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a real controller, by deploy/prometheus/prometheus.yml but for the targets."""
+"""A real Prometheus that scrapes a real controller: deploy/prometheus/prometheus.yml with other targets."""
 
 from __future__ import annotations
 
