@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -33,7 +34,7 @@ def test_sentences_are_written_as_they_are_said() -> None:
 
 
 @pytest.fixture
-def novel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Source:
+def novel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Source]:
     """A source of our own, of fifty paragraphs."""
     path = tmp_path / "novel"
     words = ["river", "stone", "garden", "window", "letter", "morning", "silver", "thunder", "orange"]
