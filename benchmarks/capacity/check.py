@@ -31,7 +31,7 @@ from benchmarks.load.questions import MODEL
 
 NAME = "capacity_check"
 BAR = 0.15
-LENGTHS, AT_ONCE, TRIALS, TOKENS = (6.0, 16.0), (1, 2), 8, 24
+LENGTHS, AT_ONCE, TRIALS, TOKENS = (6.0, 11.0, 18.0), (1, 2), 8, 24
 BUSY = 0.5  # of the engines' time
 SIMULATIONS = 20
 _CLIPS_KEPT = 128 * 2  # `model.embedded.listener` keeps so many transcripts, none here over two chunks
