@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from benchmarks.capacity.controller import ANSWERED
 from benchmarks.capacity.fit import Bound, Cell, bench, error, fit
 from benchmarks.capacity.profile import Profile, ProfileError
 from benchmarks.capacity.questions import Question, Visit
-from benchmarks.capacity.simulate import Outcome, Setup, changed, quantile, simulate
+from benchmarks.capacity.simulate import Setup, changed, quantile, simulate
 from benchmarks.capacity.sizing import Bar
 from benchmarks.capacity.visits import Mix
 
@@ -66,8 +67,13 @@ def stream(rate: float, service: str, requests: int = REQUESTS, seed: int = 1) -
     return found
 
 
-def mean_wait(outcome: Outcome) -> float:
-    return statistics.fmean(call.placed - call.asked for call in outcome.calls)
+def is_mean_of(times: Sequence[float], wanted: float) -> bool:
+    """Whether a mean is what theory says, to within three standard errors, by the means of 20 batches."""
+    each = len(times) // 20
+    batches = [statistics.fmean(times[at : at + each]) for at in range(0, 20 * each, each)]
+    off = statistics.stdev(batches) / math.sqrt(len(batches))
+    assert off < 0.15 * wanted, "too few to tell"
+    return abs(statistics.fmean(times) - wanted) < 3 * off
 
 
 def erlang_c(servers: int, load: float) -> float:
@@ -95,8 +101,7 @@ def test_waits_are_those_of_queueing_theory(servers: int, load: float, service: 
         begins = max(heapq.heappop(free), visit.at)
         heapq.heappush(free, begins + visit.questions[0].audio_s)
         assert call.placed == pytest.approx(begins)
-    # And the mean is the formula's, to within what a sample of this size errs by.
-    assert mean_wait(outcome) == pytest.approx(wanted, rel=0.1)
+    assert is_mean_of([call.placed - call.asked for call in outcome.calls], wanted)
 
 
 def test_a_shared_engine_takes_as_long_as_processor_sharing() -> None:
@@ -104,7 +109,7 @@ def test_a_shared_engine_takes_as_long_as_processor_sharing() -> None:
     setup = Setup(PLAIN.model_copy(update={"places": 1024}), settings=ENDLESS)
     for service in "MD":
         took = simulate(stream(rho, service), setup).ttft()
-        assert float(took.mean()) == pytest.approx(1 / (1 - rho), rel=0.05)
+        assert is_mean_of(list(took), 1 / (1 - rho))
 
 
 def test_answers_grow_together_at_the_pace_of_their_number() -> None:
