@@ -129,6 +129,7 @@ class Controller:
         else:
             self._queue.push(flight, flight.ask.owner)
             self._agenda.at(self._agenda.now + self._timeout_s, self._give_up, flight)
+            self._hand_out()  # others may wait for what this one does not need
         self._agenda.at(call.asked + call.question.patience_s, self._leave, call, flight)
 
     def _candidates(self, ask: Ask) -> list[Instance]:

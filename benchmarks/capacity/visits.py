@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks import event
 from benchmarks.capacity.arrivals import SHAPES
@@ -26,6 +27,16 @@ _CHOSEN = "chosen; nobody has counted it"
 _EVENT = "as benchmarks/event.py, which draws a trace"
 
 
+def _rises(span: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= span[0] <= span[1]:
+        raise ValueError("it must be two numbers, the fewest and the most, neither below 0")
+    return span
+
+
+Span = Annotated[tuple[int, int], AfterValidator(_rises)]
+"""The fewest and the most of something, all between equally likely."""
+
+
 class Mix(BaseModel):
     """Who asks what: assumptions, none of them counted at an event yet."""
 
@@ -34,10 +45,8 @@ class Mix(BaseModel):
     press_samples: float = Field(
         default=0.9, ge=0, le=1, description=f"visitors who press samples; {_CHOSEN}"
     )
-    samples: tuple[int, int] = Field(
-        default=(1, 3), description=f"samples that one of them presses; {_EVENT}"
-    )
-    asked_of_sample: tuple[int, int] = Field(default=(1, 2), description=f"questions about each; {_EVENT}")
+    samples: Span = Field(default=(1, 3), description=f"samples that one of them presses; {_EVENT}")
+    asked_of_sample: Span = Field(default=(1, 2), description=f"questions about each; {_EVENT}")
     own_words: float = Field(
         default=event.OWN_WORDS,
         ge=0,
@@ -52,7 +61,7 @@ class Mix(BaseModel):
     speak: float = Field(
         default=event.RECORDS, ge=0, le=1, description=f"visitors who record something; {_EVENT}"
     )
-    asked_of_own: tuple[int, int] = Field(
+    asked_of_own: Span = Field(
         default=(1, 4), description=f"questions about it, after having it written down; {_EVENT}"
     )
     own_median_s: float = Field(
@@ -66,12 +75,8 @@ class Mix(BaseModel):
     own_longest_s: float = Field(
         default=120.0, gt=0, description="the longest; the paper's demo takes 2 minutes"
     )
-    short_tokens: tuple[int, int] = Field(
-        default=(8, 60), description=f"an answer in a sentence or two; {_EVENT}"
-    )
-    long_tokens: tuple[int, int] = Field(
-        default=(50, 160), description=f"every other answer: a summary; {_EVENT}"
-    )
+    short_tokens: Span = Field(default=(8, 60), description=f"an answer in a sentence or two; {_EVENT}")
+    long_tokens: Span = Field(default=(50, 160), description=f"every other answer: a summary; {_EVENT}")
     spoken_tokens: float = Field(
         default=event.SPOKEN, gt=0, description=f"tokens of a transcript for each second; {_EVENT}"
     )
@@ -209,7 +214,7 @@ def _patience_s(lot: random.Random, assumed: Mix) -> float:
     return assumed.patience_s * lot.lognormvariate(0.0, assumed.patience_sigma)
 
 
-def _of(lot: random.Random, span: tuple[int, int]) -> int:
+def _of(lot: random.Random, span: Span) -> int:
     return lot.randint(*span)
 
 

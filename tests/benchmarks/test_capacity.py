@@ -426,9 +426,13 @@ def test_assumptions_can_be_changed_and_wrong_ones_are_refused(tmp_path: Path) -
     file.write_text("speak = 1.0\npress_samples = 0.0\n")
     some = visits.draw("class", 20, 1, visits.mix(file))
     assert not any(question.public for visit in some for question in visit.questions)
-    file.write_text("speek = 1.0\n")
-    with pytest.raises(ProfileError, match="speek: Extra inputs"):
-        visits.mix(file)
+    for wrong, says in (
+        ("speek = 1.0", "speek: Extra inputs"),
+        ("samples = [3, 1]", "the fewest and the most"),
+    ):
+        file.write_text(wrong)
+        with pytest.raises(ProfileError, match=says):
+            visits.mix(file)
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
