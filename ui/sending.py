@@ -11,6 +11,9 @@ from ui import logs, tracing
 from ui.tracing import LEFT
 from ui.wire import ClientError
 
+_AGAIN_S = 10.0  # after which the same failure of a page's look is written down again
+_told: dict[tuple[str, str], float] = {}
+
 
 @dataclass
 class Sending:
@@ -47,7 +50,7 @@ def sending(method: str, route: str, model: str = "") -> Iterator[Sending]:
             raise
         finally:
             span.set(status=sent.status, code=code)
-            if code or method != "GET":
+            if _is_news(route, code) if is_look else code or method != "GET":
                 logs.event(
                     "request",
                     request_id=ident,
@@ -58,6 +61,15 @@ def sending(method: str, route: str, model: str = "") -> Iterator[Sending]:
                     code=code,
                     ms=round(1_000 * (time.monotonic() - started), 1),
                 )
+
+
+def _is_news(route: str, code: str) -> bool:
+    """Say whether a look that failed so is to be written down: every page looks every second or two."""
+    now = time.monotonic()
+    news = bool(code) and now - _told.get((route, code), -_AGAIN_S) >= _AGAIN_S
+    if news:
+        _told[route, code] = now
+    return news
 
 
 def carried() -> dict[str, str]:
