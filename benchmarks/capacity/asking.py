@@ -7,7 +7,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from benchmarks.capacity.fit import Cell
@@ -101,6 +101,19 @@ class Measured:
 
     cells: tuple[Cell, ...]
     alone: tuple[tuple[float, float], ...]  # s of sound, s to the first token
+
+    def and_also(self, other: Measured) -> Measured:
+        """Return the means of two calibrations of the same cells."""
+        cells = tuple(
+            replace(
+                one,
+                ttft_ms=(one.ttft_ms + two.ttft_ms) / 2,
+                itl_ms=(one.itl_ms + two.itl_ms) / 2,
+                trials=one.trials + two.trials,
+            )
+            for one, two in zip(self.cells, other.cells, strict=True)
+        )
+        return Measured(cells, self.alone + other.alone)
 
 
 async def measure(
