@@ -42,14 +42,14 @@ def main() -> int:
 
 
 def _vllm(chosen: Options, name: str, folder: Path) -> int:
-    settings.load()
+    host = settings.load()
     report = inspect(folder)
     model = Model.of(report, name)
     python = interpreter.with_vllm()
     decided = plan(machine.look(), model, chosen, python.device)
     with _held(chosen.host, chosen.port) as held:
         port: int = held.getsockname()[1]
-        trace_flags, traced = traces.arguments(os.environ, python)
+        trace_flags, traced = traces.arguments(host.otlp_endpoint, python)
         arguments = command.arguments(decided, report, chosen, port, trace_flags)
         _say(f"{name}: {model.layout.title}, {model.parameters / 1e6:,.0f} million parameters")
         choices = [*decided.choices, *([traced] if traced else [])]

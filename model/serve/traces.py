@@ -6,23 +6,16 @@ from collections.abc import Mapping
 
 from model.serve.interpreter import Interpreter
 from model.serve.plan import Choice
-from model.serve.refused import Refused
 
 NAME = "MERALION_OTLP_ENDPOINT"
 SERVICE = "meralion-vllm"
 _PATH = "/v1/traces"
 
 
-def arguments(environment: Mapping[str, str], python: Interpreter) -> tuple[tuple[str, ...], Choice | None]:
-    """Return vLLM's flags and the line that says so; neither where nobody asked. Raises Refused."""
-    endpoint = environment.get(NAME, "")
+def arguments(endpoint: str, python: Interpreter) -> tuple[tuple[str, ...], Choice | None]:
+    """Return vLLM's flags and the line that says so; neither where nobody asked."""
     if not endpoint:
         return (), None
-    if not endpoint.startswith(("http://", "https://")):
-        raise Refused(
-            f"{NAME} must start with http:// or https://. Set it to the collector's address, such as "
-            "http://127.0.0.1:4318, or unset it."
-        )
     if not python.has_traces:
         why = f"{python.path} has no OpenTelemetry; pip install opentelemetry-exporter-otlp there"
         return (), Choice("traces", "off", why)

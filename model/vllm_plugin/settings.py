@@ -23,6 +23,10 @@ class Settings(BaseSettings):
     """Recordings worked on side by side; four times as many may wait, more get 429."""
     windows_at_once: int = Field(default=4, ge=1, le=64)
     """Windows of one recording that the model reads side by side."""
+    otlp_endpoint: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", validation_alias="MERALION_OTLP_ENDPOINT"
+    )
+    """An OpenTelemetry collector, such as http://127.0.0.1:4318; empty: no traces."""
 
 
 def load() -> Settings:

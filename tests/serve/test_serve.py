@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from model.checkpoints.inspect import Report, inspect
-from model.serve import command, models
+from model.serve import command, models, traces
+from model.serve.interpreter import Interpreter
 from model.serve.machine import GIB
 from model.serve.options import Options, read
 from model.serve.plan import Device, Model, plan
@@ -78,6 +79,33 @@ def test_a_cpu_gets_a_small_cache_and_no_compiler(checkpoint: Checkpoint) -> Non
     assert json.loads(found["--limit-mm-per-prompt"]) == {"audio": 8}
     assert json.loads(found["--override-generation-config"]) == {"temperature": 0.0}
     assert "Follow the text instruction" in found["--chat-template"]
+
+
+def test_nothing_that_is_said_is_written_down(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = inspect(checkpoint.folder)
+    found = flags(report)
+    assert {"--no-enable-log-requests", "--no-enable-log-outputs", "--no-log-error-stack"} <= found.keys()
+    options = read(["a-model"])
+    decided = plan(SMALL, Model.of(report, "a-model"), options, "cpu")
+    given = {
+        "VLLM_DEBUG_LOG_API_SERVER_RESPONSE": "1",
+        "VLLM_SERVER_DEV_MODE": "1",
+        "VLLM_LOGGING_LEVEL": "debug",
+    }
+    assert not given.keys() & command.environment(decided, given, Path("/tmp")).keys()
+    assert command.environment(decided, {"VLLM_LOGGING_LEVEL": "ERROR"}, Path("/tmp"))["VLLM_LOGGING_LEVEL"]
+
+
+def test_traces_are_sent_where_that_is_said_and_can_be_done() -> None:
+    able, unable = (Interpreter(Path("python"), "cpu", "0.32.0", has) for has in (True, False))
+    assert traces.arguments("", able) == ((), None)
+    sent, said = traces.arguments("http://127.0.0.1:4318/", able)
+    assert sent == ("--otlp-traces-endpoint", "http://127.0.0.1:4318/v1/traces")
+    assert "MERALION_OTLP_ENDPOINT" in str(said)
+    sent, said = traces.arguments("http://127.0.0.1:4318", unable)
+    assert sent == () and "opentelemetry-exporter-otlp" in str(said)
 
 
 def test_a_gpu_gets_an_attention_that_caps(checkpoint: Checkpoint) -> None:
