@@ -8,8 +8,10 @@ from ui import logs, tracing
 from ui.cascade.endpoints import endpoints
 from ui.first_run import load_again_if, pages_by_file_name
 from ui.giving import take_back
+from ui.host.page import host_page
 from ui.language import t
 from ui.menu import phone_menu
+from ui.outside import ask_nobody
 from ui.playground import playground
 from ui.settings import SettingsError, settings
 
@@ -18,6 +20,7 @@ ICON = Path(__file__).with_name("ui") / "icon.svg"
 
 st.set_page_config(page_title="MERaLiON", page_icon=str(ICON), layout="wide")
 
+ask_nobody()
 logs.configure()
 try:
     tracing.start(settings().otlp_endpoint)
@@ -43,9 +46,13 @@ PAGES = [
     ),
 ]
 
+# In no menu: the host knows its address, and opens it with a key.
+HOST = st.Page(host_page, title=t("host.title"), icon=":material/tune:", url_path="host", visibility="hidden")
+
 sought = pages_by_file_name()
-page = st.navigation(PAGES, position="top")
+page = st.navigation([*PAGES, HOST], position="top")
 load_again_if(sought, page, PAGES)
 phone_menu(PAGES)
 page.run()
-take_back()
+if page is not HOST:
+    take_back()

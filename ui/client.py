@@ -14,7 +14,7 @@ from ui.stream import CONNECT_TIMEOUT_S, refusal, sentences
 from ui.stream import AnswerStream as AnswerStream
 from ui.transcript_stream import TranscriptStream
 from ui.visitor import Visitor
-from ui.wire import ClientError, ModelCard, StoredClip, model_card
+from ui.wire import ClientError, Decisions, ModelCard, StoredClip, model_card
 
 VISITOR_HEADER = "x-meralion-visitor"
 REPLY_TIMEOUT_S = 30.0  # for everything but an answer
@@ -41,6 +41,12 @@ class Client:
         body = self._json("GET", "/v1/models")
         with sentences(self._gone):
             return [model_card(row) for row in body["data"]]
+
+    def decisions(self) -> Decisions:
+        """Return what the host of an event has decided. Raises ClientError."""
+        said = self._json("GET", "/v1/status").get("event") or {}
+        with sentences(self._gone):
+            return Decisions(bool(said.get("paused")), int(said.get("visits_epoch", 0)))
 
     def upload(self, data: bytes, name: str) -> StoredClip:
         """Hand a clip to the controller, which decodes and keeps it. Raises ClientError."""

@@ -7,7 +7,9 @@ import time
 import httpx
 import streamlit as st
 
+from ui.cascade.secret import Secret
 from ui.client import Client, new_http
+from ui.host.desk import Desk
 from ui.local_backend import LocalBackend
 from ui.session import session
 from ui.settings import ROOT, settings
@@ -38,6 +40,12 @@ def client() -> Client:
         return Client(lambda: url, Visitor(name, settings().secret), _http(), local=False)
     backend = _local_backend()
     return Client(backend.url, Visitor(name, backend.secret), _http(), local=True)
+
+
+def desk(key: Secret) -> Desk:
+    """Return the host's way to the same controller."""
+    url = settings().backend_url
+    return Desk((lambda: url) if url else _local_backend().url, _http(), key)
 
 
 @st.cache_data(ttl=MODELS_TTL_S, max_entries=1, show_spinner=False)

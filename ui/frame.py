@@ -8,6 +8,7 @@ import streamlit as st
 
 from ui.answer_place import say_problem
 from ui.connection import chat_models, client
+from ui.event import attend
 from ui.kiosk import kiosk
 from ui.language import choose_language, speak_language, t
 from ui.qr import on_your_phone
@@ -24,6 +25,7 @@ def frame(page: str) -> ModelCard | None:
     style()
     speak_language()
     kiosk()
+    attend()
     with st.container(key="head"):
         name, side = st.columns([1.1, 1], vertical_alignment="center")
     with name:

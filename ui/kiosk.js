@@ -1,6 +1,9 @@
 // Watches over a screen that strangers share. When a visitor has left, it counts down where all can see it,
 // then asks the server to start over and loads the page anew, so that nothing typed or shown is left behind.
+// It does so as well where the visit has become another one by itself: the host has started all over, or the
+// server was away and knows nothing of it any more. Then the new page says what has happened.
 const LOOK_MS = 500
+const WORD = "meralion-word" // in the session's storage: what the page that is loaded anew has to say
 const ANSWER_MS = 8000 // a server that says nothing for so long is not waited for
 
 const touches = ["pointerdown", "pointermove", "keydown", "wheel", "touchstart", "input"]
@@ -39,9 +42,19 @@ function watch() {
   const leave = () => window.location.replace(new URL(me.data.home, window.location.href))
   const look = () => {
     if (!me.data) return
-    if (me.visit && me.visit !== me.data.visit) return leave()
+    if (me.visit && me.visit !== me.data.visit) {
+      if (me.epoch >= 0 && me.data.epoch > me.epoch) sessionStorage.setItem(WORD, "over")
+      else if (me.busy) sessionStorage.setItem(WORD, "cut")
+      return leave()
+    }
     me.visit = me.data.visit
-    if (goesOn()) me.last = Date.now()
+    me.epoch = me.data.epoch
+    me.busy = goesOn()
+    if (me.busy) me.last = Date.now()
+    if (sessionStorage.getItem(WORD)) {
+      tell(me.data.words[sessionStorage.getItem(WORD)], me.data.words.fine)
+      sessionStorage.removeItem(WORD)
+    }
     const idle = (Date.now() - me.last) / 1000
     const left = Math.ceil(me.data.idle_s - idle)
     if (!me.touched || left > me.data.countdown_s) {
@@ -78,6 +91,16 @@ function watch() {
     box.querySelector("p").textContent = words.leaving
     box.querySelector("b").textContent = left
     box.querySelector("button").textContent = words.here
+  }
+  const tell = (words, fine) => {
+    const box = document.createElement("div")
+    box.id = "m-word"
+    box.setAttribute("role", "status")
+    box.appendChild(document.createElement("p")).textContent = words
+    const button = box.appendChild(document.createElement("button"))
+    button.textContent = fine
+    button.onclick = () => box.remove()
+    document.querySelector(".stApp").appendChild(box)
   }
   follow(document)
   setInterval(look, LOOK_MS)

@@ -38,7 +38,8 @@ def kiosk() -> None:
             "busy": visit.busy,
             "recording": _rgb(RECORDING_COLOUR),
             "home": f"/{base}/" if base else "/",
-            "words": {"leaving": t("kiosk.leaving"), "here": t("kiosk.here")},
+            "epoch": visit.epoch,
+            "words": {name: t(f"kiosk.{name}") for name in ("leaving", "here", "cut", "over", "fine")},
         },
         on_over_change=_over,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import re
 from urllib.parse import urlsplit
 
 import segno
@@ -18,14 +20,26 @@ QUIET_ZONE = 2  # modules of white around the code; phones find it with less tha
 def phone_address(seen: str | None) -> str:
     """Return the address for phones: the host's own word, or the one that this browser uses; "" for none.
 
-    Only one with https, since phones lend the microphone to no other. What a visitor has open is left out.
+    Only one with https, since phones lend the microphone to no other, but for the host's file. What a visitor
+    has open is left out.
     """
+    if now := _address_now():
+        return now
     told = settings().public_url
     if told:
         return told if told.startswith("https://") else ""
     parts = urlsplit(seen or "")
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"https://{parts.netloc}/{base}" if parts.scheme == "https" else ""
+
+
+def _address_now() -> str:
+    """Return what the host's file says now; it may be a page that explains how to trust this one."""
+    file = settings().address_file
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        said = file.read_text("ascii").strip() if file else ""
+        return said if re.fullmatch(r"https?://[\x21-\x7e]{1,300}", said) else ""
+    return ""
 
 
 def code(address: str, label: str) -> str:

@@ -55,6 +55,7 @@ class Session:
     visitor: str = field(default_factory=new_name)
     language: str = ""  # chosen on the page; empty: the browser's
     model: str = ""  # the id of the model chosen for all pages; empty: the default one
+    epoch: int = -1  # the host's, in which this visit began; -1: not known yet
     emptied: int = 0
     pending: Pending | None = None
     clip: Clip | None = None

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     # For a screen that strangers share: larger, with fewer choices, and clean again when one has left.
     kiosk: bool = Field(default=False, validation_alias="MERALION_KIOSK")
     idle_s: float = Field(default=90.0, gt=0)  # after which a kiosk starts over
+    # A file that always holds the address for phones, where that may change; the event kit writes it.
+    address_file: Path | None = None
     public_url: Address = ""  # what visitors' own phones call these pages by; empty: as the browser does
     feedback_dir: str = str(DATA / "feedback")  # thumbs and comments; empty: they are not asked for
     donations_dir: str = ""  # recordings that visitors give; empty: they are not asked for

@@ -24,6 +24,14 @@ class ClientError(Exception):
 
 
 @dataclass(frozen=True)
+class Decisions:
+    """What the host of an event has decided; the epoch grows when all are to start over."""
+
+    paused: bool = False
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
 class Capability:
     """Whether a model can do a task, and if not, why, in one sentence."""
 

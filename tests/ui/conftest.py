@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.backend.fake_engine import FakeEngine, says
 from tests.ui import cascading
-from ui import connection
+from ui import connection, event
 from ui.client import Client, new_http
 from ui.local_backend import LocalBackend
 from ui.settings import ROOT, settings
@@ -172,5 +172,6 @@ def script(tmp_path: Path) -> Callable[[str], tuple[str, ...]]:
 def _forget() -> None:
     settings.cache_clear()
     connection._models.clear()
+    event._decisions.clear()
     connection._http.clear()
     connection._local_backend.clear()
