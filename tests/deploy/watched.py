@@ -18,6 +18,7 @@ import yaml
 
 from backend import keys
 from backend.settings import Settings
+from tests.backend.asking import until
 from tests.backend.conftest import question, row, serving
 from tests.backend.fake_engine import FakeEngine, says
 from tests.deploy.ports import free_port
@@ -72,16 +73,22 @@ def watched() -> Iterator[Watched]:
         assert not keys.weakness(KEY)
         url = stack.enter_context(serving(settings))
         asking = stack.enter_context(_client(url, headers={"authorization": f"Bearer {KEY}"}))
-        _until(lambda: asking.get("/readyz").is_success)
+        until(lambda: _answers(asking, "/readyz"), LIMIT_S)
         for words in ("One?", "One?", "Two?"):
             asked = asking.post("/v1/chat/completions", json=question(words, temperature=0))
             assert asked.status_code == 200, asked.text
         client = stack.enter_context(_client(stack.enter_context(_prometheus(binary, folder, url))))
         found = Watched(asking.get("/metrics").text, client)
-        _until(lambda: client.get("/-/ready").is_success)
+        until(lambda: _answers(client, "/-/ready"), LIMIT_S)
         # Three looks, so that there are rates.
-        _until(lambda: bool(found.query("count_over_time(meralion_answers_total[1m]) >= 3")))
+        until(lambda: found.query("count_over_time(meralion_answers_total[1m]) >= 3"), LIMIT_S)
         yield found
+
+
+def _answers(client: httpx.Client, path: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return client.get(path).is_success
+    return False
 
 
 def _client(url: str, **more: Any) -> httpx.Client:
@@ -112,13 +119,3 @@ def _prometheus(binary: str, folder: Path, controller: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-
-
-def _until(done: Any) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        with contextlib.suppress(httpx.TransportError):
-            if done():
-                return
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.1)
