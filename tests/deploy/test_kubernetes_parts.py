@@ -20,17 +20,11 @@ import yaml
 from tests.backend.asking import Asker, until
 from tests.backend.conftest import question, row
 from tests.backend.controller_process import begun, ready
-from tests.backend.dns_server import DnsServer, dns_server, needs_root
+from tests.backend.dns_server import dns_server, needs_root
 from tests.backend.fake_engine import Behaviour, Exchange, FakeEngine, recital, recites
 from tests.backend.test_status import until as until_status
+from tests.deploy.front import Front, needs_caddy
 from tests.deploy.kubernetes import FOLDER, needs_kubectl, rendered
-
-CADDY = Path(sys.prefix) / "bin" / "caddy"
-NAME = "pods.test"
-needs_caddy = pytest.mark.skipif(
-    not CADDY.is_file() and "CI" not in os.environ, reason="Caddy is not installed. Run `make .venv/event`."
-)
-
 
 # The controller, with what its ConfigMaps say
 
@@ -134,55 +128,6 @@ def test_a_vllm_that_is_gone_keeps_nobody() -> None:
 
 
 # Caddy in front, as its ConfigMap says
-
-
-class Front:
-    """Caddy with the cluster's Caddyfile, which leads to the addresses that a name has now."""
-
-    def __init__(self, dns: DnsServer, folder: Path, stack: contextlib.ExitStack) -> None:
-        self.dns = dns
-        self._folder = folder
-        self._stack = stack
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.behind: int = free.getsockname()[1]  # one port for all pods, free on 127.0.0.1
-
-    def pod(self, number: int, behaviour: Behaviour) -> FakeEngine:
-        """A server at 127.0.10.NUMBER."""
-        pod = FakeEngine(host=f"127.0.10.{number}", port=self.behind)
-        self._stack.callback(pod.shut_down)
-        pod.default = behaviour
-        return pod
-
-    def name(self, *hosts: str) -> None:
-        """Let the name have these addresses now."""
-        self.dns.hosts[NAME] = list(hosts)
-
-    def start(self) -> str:
-        """Start one more Caddy; return its address."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        told = {"PORT": str(port), "PAGES": NAME, "PAGES_PORT": str(self.behind), "HOME": str(self._folder)}
-        command = [CADDY, "run", "--config", FOLDER / "base/Caddyfile", "--adapter", "caddyfile"]
-        log = self._stack.enter_context((self._folder / f"caddy {port}").open("wb"))
-        popen = subprocess.Popen(
-            [*self.dns.asked_by(self._folder), *command], env=os.environ | told, stdout=log, stderr=log
-        )
-        self._stack.callback(popen.wait, 30)
-        self._stack.callback(popen.kill)
-        url = f"http://127.0.0.1:{port}"
-
-        def is_up() -> bool:
-            with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"{url}/front/healthz", trust_env=False).status_code == 204
-            return False
-
-        until(is_up)
-        return url
-
-    def until_looked_up(self) -> None:
-        """Wait until the name was looked up after now, which Caddy does for somebody who asks."""
-        asked = self.dns.asked
-        until(lambda: self.dns.asked >= asked + 2)
 
 
 @pytest.fixture
@@ -319,7 +264,7 @@ def test_a_rolling_update_of_controllers_drops_no_stream(
                 leaving = controllers[hosts[number]]
                 until_status(leaving.client, lambda status: status["queue"]["busy"] >= 3)
                 front.name(*hosts[number + 1 : number + 3])
-                front.until_looked_up()
+                front.until_looked_up(str(visitors.base_url).rstrip("/"))
                 assert leaving.client.get("/v1/status").json()["queue"]["busy"] > 0
                 leaving.client.close()
                 leaving.popen.terminate()
