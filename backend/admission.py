@@ -46,6 +46,11 @@ class FairQueue(Generic[T]):
         """How many owners wait."""
         return len(self._owners)
 
+    @property
+    def urgent(self) -> int:
+        """How many who wait are urgent."""
+        return len(self._urgent)
+
     def full(self, owner: str) -> Literal["", "all", "mine"]:
         """Say whether `owner` may not wait as well, and if so for whose sake."""
         if len(self) - len(self._urgent) >= self._most:

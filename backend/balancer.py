@@ -201,7 +201,7 @@ class Pool:
 
     def _hand_out(self) -> None:
         """Give every free place to the next whom it suits; tell all when there is nothing to wait for."""
-        while self._queue and any(self._usable(one) and one.busy < one.limit for one in self.instances):
+        while self._queue and any(self._usable(one) and self._gives(one) for one in self.instances):
             waiting = self._queue.pop(self._fits)
             if waiting is None:
                 return
@@ -210,6 +210,10 @@ class Pool:
             for waiting in self._queue:
                 if not waiting.place.done():
                     waiting.place.set_exception(self._unavailable())
+
+    def _gives(self, instance: Instance) -> bool:
+        """Whether it has a place for anybody, which spares most looks through the queue."""
+        return instance.busy < (instance.places if self._queue.urgent else instance.limit)
 
     def _fits(self, waiting: Waiting) -> bool:
         return not waiting.place.done() and bool(self._candidates_for(waiting))

@@ -97,10 +97,10 @@ class Instance:
         return self.state == "up" and self.breaker.lets_through
 
     def has_place(self, ask: Ask) -> bool:
-        """Whether it may be sent this request now."""
+        """Whether it may be sent this request now. For an urgent one it need not start slowly."""
         if ask.work.audio_s > LONG_S and self.long >= max(1, self.places // 2):
             return False
-        return self.usable and self.busy < self.limit
+        return self.usable and self.busy < (self.places if ask.urgent else self.limit)
 
     @property
     def limit(self) -> int:

@@ -389,6 +389,28 @@ async def test_places_that_grow_go_to_those_who_wait() -> None:
 
 
 @in_virtual_time
+async def test_an_answer_that_was_begun_goes_on_at_once_where_new_ones_come_slowly() -> None:
+    (one,) = up("one", places=8, slow_start_s=7.0)
+    pool = pool_of([one])
+    one.set("down")
+    for number in range(4):
+        go(pool.enter(ask(f"{number}")))
+    begun = [go(pool.enter(ask("reader", urgent=True))) for _ in range(5)]
+    await settle()
+    one.set("up")
+    await settle()
+    assert all(one.done() for one in begun)
+    assert (one.busy, one.limit, pool.waiting) == (5, 1, 4)
+    late = await pool.enter(ask("reader", urgent=True))
+    assert (one.busy, pool.waiting) == (6, 4)
+    late.release()
+    await asyncio.sleep(4.1)
+    assert (one.busy, pool.waiting) == (5, 4)  # as many as are given by now
+    await asyncio.sleep(1)
+    assert (one.busy, pool.waiting) == (6, 3)
+
+
+@in_virtual_time
 async def test_a_removed_instance_drains() -> None:
     one, two = up("one", "two", places=1)
     pool = pool_of([one, two])
