@@ -98,7 +98,8 @@ def row(result: Result) -> list[str]:
     """Write one result as a row of the table."""
     lasts = f"{result.fault.lasts_s:g} s" if result.fault.lasts_s else "the restart"
     lost = str(len(result.lost)) + (f", {result.left_over} left at the engines" if result.left_over else "")
-    counts = [str(result.asked), str(result.whole), str(result.told), lost]
+    told = "; ".join(f"{count} {why}" for why, count in result.told.most_common()) or "0"
+    counts = [str(result.asked), str(result.whole), told, lost]
     return [result.fault.name, lasts, *counts, f"{result.pause_s:.1f} s", f"{result.used_again_s:.1f} s"]
 
 

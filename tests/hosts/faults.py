@@ -9,6 +9,7 @@ were whole.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,13 +35,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of the streams. Times in seconds; `lost` says how each one was."""
+    """What became of the streams. Times in seconds; `told` counts what was told, `lost` says how each was."""
 
     fault: Fault
     asked: int
     struck: int
     whole: int
-    told: int
+    told: Counter[str]
     lost: Sequence[str]
     pause_s: float
     used_again_s: float
@@ -77,11 +78,11 @@ def _result(
 ) -> Result:
     struck, mended = during
     lost = []
-    told = 0
+    told: Counter[str] = Counter()
     for one in load.said:
         is_hit = one["asked"] < mended and one["at"] > struck
         if one["ending"] == "told" and one["controller"] in fault.may_tell and is_hit:
-            told += 1
+            told[one["why"]] += 1
         elif one["ending"] != "whole":
             kind = "sampled" if one["sampled"] else "greedy"
             lost.append(f"{kind}, {one['ending']}: {one['why']}")

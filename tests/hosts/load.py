@@ -26,6 +26,7 @@ from tests.hosts.asking import Ask, Asker, Page, Raw
 
 _CONNECTS_S = 60.0  # to anybody, while all controllers may be away
 _LEADER_S = 10.0  # for the first of a pair to have words, before the second asks the same
+_BACKS_OFF_S = 0.5  # after an error, as clients do; what asks at once may meet the same end again
 _SAMPLED_EACH = 4  # of so many questions one is sampled, which cannot simply be asked anew from its middle
 
 
@@ -73,6 +74,8 @@ class Caller:
             ending, why = await self._asker.ask(ask)
             said = Said(self._number, at, asked, time.monotonic(), ending, why, ask.pause_s, sampled)
             say(event="ended", **asdict(said))
+            if ending != "whole":
+                await asyncio.sleep(_BACKS_OFF_S)
             if round_over:
                 await round_over.wait()
 
