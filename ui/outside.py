@@ -1,8 +1,8 @@
 """Keeps Streamlit from asking the internet which address this machine has.
 
 For a connection from a page of another origin than its own, Streamlit (1.60, `net_util.get_external_ip`)
-calls a server of Amazon's, in case that origin is this machine; everybody else would wait meanwhile. Our pages
-have one origin, which is allowed without it.
+calls a server of Amazon's, in case that origin is this machine; everybody else would wait meanwhile. Our
+pages have one origin, which is allowed without it.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ class Kit:
         real = settings.cert and settings.key and (settings.cert, settings.key)
         self._names = (*settings.names, *(certificate.names_of(*real) if real else ()))
         self.data = Data(settings.data)
-        https, http = choose(settings.https_port, 443, 8443), choose(settings.http_port, 80, 8080)
+        https = choose(settings.https_port, 443, 8443, "--https-port")
+        http = choose(settings.http_port, 80, 8080, "--http-port")
         self.notes = [chosen.sentence for chosen in (https, http) if chosen.sentence]
         self.host_key, self._secret = self.data.host_key(), self.data.visitor_secret()
         self.own: Authority | None = None if real else self._authority()

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from deploy.event.settings import EventError
 
-_FLAGS = {443: "--https-port", 80: "--http-port"}
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -19,13 +17,13 @@ class Chosen:
     sentence: str = ""
 
 
-def choose(wanted: int, usual: int, other: int) -> Chosen:
-    """Return `wanted`, or where that is 0 the usual port, else the other. Raises EventError."""
+def choose(wanted: int, usual: int, other: int, flag: str) -> Chosen:
+    """Return `wanted`, or where that is 0 the usual port, else the other; `flag` chooses. Raises EventError."""
     if wanted:
         if why := _trouble(wanted):
             raise EventError(
                 f"Port {wanted} cannot be used: {why}. End that program, or choose another port with "
-                f"{_FLAGS[usual]}, such as {other}."
+                f"{flag}, such as {other}."
             )
         return Chosen(wanted)
     why = _trouble(usual)
@@ -34,7 +32,7 @@ def choose(wanted: int, usual: int, other: int) -> Chosen:
     if other_why := _trouble(other):
         raise EventError(
             f"Neither port {usual} ({why}) nor port {other} ({other_why}) can be used. "
-            f"End the program that listens there, or choose a port with {_FLAGS[usual]}."
+            f"End the program that listens there, or choose a port with {flag}."
         )
     return Chosen(other, f"Port {usual} is not used ({why}); port {other} is, so it stands in the address.")
 
