@@ -18,10 +18,12 @@ from ui.wire import ClientError, Decisions, ModelCard, StoredClip, model_card
 
 VISITOR_HEADER = "x-meralion-visitor"
 REPLY_TIMEOUT_S = 30.0  # for everything but an answer
+LOOK_TIMEOUT_S = 5.0  # for what every run of a page asks first: over a link that is cut it would stand still
 TRANSCRIPT_TIMEOUT_S = 300.0
 SPEECH_TIMEOUT_S = 120.0  # for a first sentence to be said, on a busy machine and after a queue
 GONE = "The demo's backend has stopped. It is being started again: press Ask again."
 ELSEWHERE = "The demo's backend does not answer. Please tell the host, then try again."
+_LOOK = httpx.Timeout(LOOK_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 
 
 class Client:
@@ -38,13 +40,13 @@ class Client:
 
     def models(self) -> list[ModelCard]:
         """Return the models that the controller knows, up or not. Raises ClientError."""
-        body = self._json("GET", "/v1/models")
+        body = self._json("GET", "/v1/models", timeout=_LOOK)
         with sentences(self._gone):
             return [model_card(row) for row in body["data"]]
 
     def decisions(self) -> Decisions:
         """Return what the host of an event has decided. Raises ClientError."""
-        said = self._json("GET", "/v1/status").get("event") or {}
+        said = self._json("GET", "/v1/status", timeout=_LOOK).get("event") or {}
         with sentences(self._gone):
             return Decisions(bool(said.get("paused")), int(said.get("visits_epoch", 0)))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
+import httpx
 import pytest
 
 from tests.backend.fake_engine import FakeEngine, breaks_after, stalls_after
 from tests.ui.conftest import ANSWER, NAME, tone
-from ui.client import GONE, Client, new_http
+from ui.client import GONE, REPLY_TIMEOUT_S, Client, new_http
 from ui.visitor import Visitor
 from ui.wire import Begun, ClientError, Done, Heard, Token, Usage
 
@@ -98,3 +99,20 @@ def test_a_controller_that_is_not_there_is_said_to_be_started_again():
     with new_http() as http, pytest.raises(ClientError) as raised:
         Client(lambda: "http://127.0.0.1:9", Visitor(NAME), http, local=True).models()
     assert (raised.value.message, raised.value.retryable) == (GONE, True)
+
+
+def test_a_page_does_not_stand_still_for_long_where_the_controller_is_silent():
+    """A kept connection over a link that was cut: nothing comes, not even a refusal."""
+
+    def silence(request: httpx.Request) -> httpx.Response:
+        patience.append(request.extensions["timeout"]["read"])
+        raise httpx.ReadTimeout("nothing came", request=request)
+
+    patience: list[float] = []
+    with httpx.Client(transport=httpx.MockTransport(silence), timeout=REPLY_TIMEOUT_S) as http:
+        client = Client(lambda: "http://controller", Visitor(NAME), http, local=False)
+        for look in (client.models, client.decisions):
+            with pytest.raises(ClientError) as raised:
+                look()
+            assert (raised.value.code, raised.value.retryable) == ("timeout", True)
+    assert max(patience) <= 5
