@@ -29,7 +29,7 @@ OVERLAYS = {
     "overlays/cluster": ("overlays/cluster/weights",),
 }
 EVERY = [*OVERLAYS, *(one for before in OVERLAYS.values() for one in before)]
-VERSIONS = ("1.33", "1.37")
+VERSIONS = ("1.30", "1.37")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 README = (FOLDER / "README.md").read_text("utf-8")
 GPU = "nvidia.com/gpu"
