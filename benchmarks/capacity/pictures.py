@@ -61,25 +61,6 @@ def day(
     figure.savefig(file, dpi=_DPI)
 
 
-def against_load(
-    file: Path,
-    xlabel: str,
-    ylabel: str,
-    lines: Sequence[tuple[str, Sequence[float], Sequence[float]]],
-    bar: float,
-) -> None:
-    """Draw a quantity against the load, a line each, and the bar that is to be met."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axes = figure.subplots()
-    for (name, x, y), colour in zip(lines, _COLOURS, strict=False):
-        axes.plot(x, y, marker="o", markersize=3.5, color=colour, linewidth=1.4, label=name)
-    axes.axhline(bar, color="#aa2222", linewidth=1, linestyle="--", label=f"the bar, {bar:g} s")
-    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(loc="upper left", fontsize="small")
-    figure.savefig(file, dpi=_DPI)
-
-
 def _steps(axes: Axes, times: Times, **style: Any) -> None:
     ordered = np.sort(times)
     axes.step(ordered, np.arange(1, len(ordered) + 1) / max(len(ordered), 1), where="post", **style)

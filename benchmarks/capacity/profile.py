@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FILE = Path(__file__).with_name("profiles.toml")
-_UNIT = ("stall", "drag")
 
 
 class ProfileError(ValueError):
