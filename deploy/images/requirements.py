@@ -62,7 +62,7 @@ def text(role: str) -> str:
 
 def _pins() -> dict[str, str]:
     """Every pin of the demo and of its traces, by the package's canonical name."""
-    found = {}
+    found: dict[str, str] = {}
     for file in (ROOT / "requirements.txt", FOLDER / "tracing.txt"):
         for line in file.read_text("utf-8").splitlines():
             if pin := _PIN.match(line):

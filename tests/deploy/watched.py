@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from backend import keys
 from backend.settings import Settings
@@ -68,7 +69,10 @@ def watched() -> Iterator[Watched]:
         (folder / "models.toml").write_text(row([engine.url]))
         (folder / "key").write_text(KEY)
         settings = Settings(
-            models=folder / "models.toml", cache_store="none", api_keys=KEY, host_key="h" + KEY[::-1]
+            models=folder / "models.toml",
+            cache_store="none",
+            api_keys=SecretStr(KEY),
+            host_key=SecretStr("h" + KEY[::-1]),
         )
         assert not keys.weakness(KEY)
         url = stack.enter_context(serving(settings))
