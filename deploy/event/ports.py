@@ -18,7 +18,7 @@ class Chosen:
 
 
 def choose(wanted: int, usual: int, other: int, flag: str) -> Chosen:
-    """Return `wanted`, or where that is 0 the usual port, else the other; `flag` chooses. Raises EventError."""
+    """Return `wanted`; where that is 0, the usual port or else the other. Raises EventError."""
     if wanted:
         if why := _trouble(wanted):
             raise EventError(

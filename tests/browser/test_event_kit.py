@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -136,10 +138,20 @@ def visit_of(guest: Visitor) -> str:
     return str(guest.page.wait_for_function("window.meralionKiosk?.visit").json_value())
 
 
-def begin_an_answer(guest: Visitor, question: str) -> None:
-    guest.choose_sample(*SAMPLE)
-    guest.ask(question)
+@contextlib.contextmanager
+def in_mid_answer(place: Hall, guest: Visitor, sample: tuple[str, str]) -> Iterator[None]:
+    """Ask about a sample that nobody else asks about, and hold the engine where it has said something."""
+    guest.choose_sample(*sample)
+    guest.press("ask")
     guest.wait_for_words()
+    (engine,) = [pid for pid in place.processes() if "model.embedded" in _command(pid)]
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        assert guest.page.locator(".st-key-stop").count()
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine, signal.SIGCONT)
 
 
 def test_a_guest_is_answered_over_https_without_internet(place: Hall, arrive: Callable[..., Visitor]):
@@ -193,13 +205,11 @@ def test_the_host_sees_what_goes_on_and_starts_all_over(
 ):
     idle, guest = arrive(), arrive()
     visits = [visit_of(one) for one in (idle, guest)]
-    begin_an_answer(guest, "Tell me all about it, at length, with a story.")
-    desk = host.page.locator(".st-key-host_desk")
-    assert host.says("Ready")
-    answering = desk.locator(".m-tiles div", has_text="Being answered").locator("dd")
-    playwright.expect(answering).to_have_text("1", timeout=20_000)
-    press_and_confirm(host, "start_over")
-    assert host.says("All have started over.")
+    answering = host.page.locator(".m-tiles div", has_text="Being answered").locator("dd")
+    with in_mid_answer(place, guest, ("st-hotel", "Standard")):
+        playwright.expect(answering).to_have_text("1", timeout=20_000)
+        press_and_confirm(host, "start_over")
+        assert host.says("All have started over.")
     for one, before in zip((idle, guest), visits, strict=True):
         one.page.wait_for_function("before => window.meralionKiosk?.visit !== before", arg=before)
     assert guest.says("The host has started the demo over for everybody.")
@@ -235,9 +245,9 @@ def test_an_engine_is_started_again_from_the_host_page(place: Hall, host: Visito
 
 def test_a_cut_of_power_in_mid_answer_is_survived(place: Hall, arrive: Callable[..., Visitor]):
     guest = arrive()
-    begin_an_answer(guest, "Tell me a long story about this, please.")
     kept = [(place.data / name).read_bytes() for name in ("authority.crt", "host-key", "visitor-secret")]
-    place.cut_the_power()
+    with in_mid_answer(place, guest, ("st-lecture", "Standard")):
+        place.cut_the_power()
     place.start()
     assert kept == [
         (place.data / name).read_bytes() for name in ("authority.crt", "host-key", "visitor-secret")

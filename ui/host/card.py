@@ -48,7 +48,7 @@ def _headline(card: Card) -> None:
 
 
 def _figures(card: Card) -> None:
-    rate = t("host.none_yet")
+    rate = "–"
     if card.hit_rate is not None:
         rate = t("host.per_cent", number=round(100 * card.hit_rate))
     figures = (

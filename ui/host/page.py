@@ -33,8 +33,8 @@ def host_page() -> None:
         _door(state)
         return
     with st.container(key="host_desk"):
-        st.fragment(_look, run_every=LOOK_S)()
         buttons(state)
+        st.fragment(_look, run_every=LOOK_S)()
         st.button(
             t("host.lock"), key="host_lock", icon=":material/lock:", on_click=state.lock, type="tertiary"
         )
