@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -35,9 +36,12 @@ from backend.metrics import Metrics
 from backend.recent_errors import RecentErrors
 from backend.routes.parts import ClientGone
 from backend.settings import Settings
-from backend.tracing import Span, Tracer
+from backend.tracing import NO_TRACER, Span, Tracer
 from model.audio import AudioError
 
+# What pages, probes and Prometheus ask every second or two. Where all is well it is counted and no more: it
+# would be nearly all of the log, and of the traces.
+_LOOKS = frozenset({"/healthz", "/readyz", "/metrics", "/v1/models", "/v1/status", "/v1/host"})
 _CLIENT_GONE = 499  # nginx's number for a caller who left
 _EXPOSED = ("x-request-id", "x-meralion-cache", "x-meralion-instance", "server-timing", "retry-after")
 
@@ -83,11 +87,13 @@ class RequestLog:
         request = Request(scope)
         request_id = identity.request_id(request)
         logs.request_id.set(request_id)
-        with self._tracer.request(request.headers, method=request.method, request_id=request_id) as span:
-            await self._handle(request, request_id, span, receive, send)
+        is_look = request.method == "GET" and scope["path"] in _LOOKS
+        tracer = NO_TRACER if is_look and "traceparent" not in request.headers else self._tracer
+        with tracer.request(request.headers, method=request.method, request_id=request_id) as span:
+            await self._handle(request, request_id, span, receive, send, is_look)
 
     async def _handle(
-        self, request: Request, request_id: str, span: Span, receive: Receive, send: Send
+        self, request: Request, request_id: str, span: Span, receive: Receive, send: Send, is_look: bool
     ) -> None:
         scope = request.scope
         request.state.note = note = dict[str, Any]()
@@ -127,15 +133,16 @@ class RequestLog:
                 self._metrics.answer(note["model"], timing)
                 note.update(cache=timing.cache, instance=timing.instance or None)
             span.set(method=request.method, route=route, status=status, **tracing.known(note))
-            logs.event(
-                "request",
-                request_id=request_id,
-                method=request.method,
-                route=route,
-                status=status,
-                ms=round(1_000 * seconds, 1),
-                **note,
-            )
+            if not (is_look and status < HTTPStatus.BAD_REQUEST):
+                logs.event(
+                    "request",
+                    request_id=request_id,
+                    method=request.method,
+                    route=route,
+                    status=status,
+                    ms=round(1_000 * seconds, 1),
+                    **note,
+                )
 
 
 async def on_controller_error(request: Request, error: Exception) -> Response:

@@ -86,10 +86,13 @@ class Tracer:
         """Send what is left."""
 
 
+NO_TRACER = Tracer()
+
+
 def tracer(endpoint: str) -> Tracer:
     """Return the tracer for a collector's address, none for ''. Raises StartError."""
     if not endpoint:
-        return Tracer()
+        return NO_TRACER
     if not endpoint.startswith(("http://", "https://")):
         raise StartError(
             "`otlp_endpoint` must start with http:// or https://. Set MERALION_OTLP_ENDPOINT to the "

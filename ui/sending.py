@@ -11,6 +11,7 @@ from ui import logs, tracing
 from ui.tracing import LEFT
 from ui.wire import ClientError
 
+LOOKS = ("/v1/models", "/v1/status")
 _AGAIN_S = 10.0  # after which the same failure of a page's look is written down again
 _told: dict[tuple[str, str], float] = {}
 
@@ -33,8 +34,8 @@ def sending(method: str, route: str, model: str = "") -> Iterator[Sending]:
     ident = logs.request_id.get() or logs.new_request_id()
     started = time.monotonic()
     code = ""
-    # The page's looks at the list of models, every few seconds, would be most of all traces and of the log.
-    is_look = method == "GET" and not logs.request_id.get()
+    # The page's looks, every second or two, would be most of all traces and of the log.
+    is_look = method == "GET" and (not logs.request_id.get() or route in LOOKS)
     begin = tracing.off if is_look else tracing.request
     with begin(f"{method} {route}", request_id=ident, method=method, route=route, model=model) as span:
         sent = Sending({"x-request-id": ident, **span.headers()})

@@ -140,3 +140,21 @@ def test_attributes_are_those_that_are_known(collector: Collector) -> None:
         request.set(text="durian")
     asyncio.run(tracer.close())
     assert [span["name"] for span in collector.spans()] == ["request"]
+
+
+def test_looks_are_neither_traced_nor_written_down_unless_they_fail(
+    collector: Collector, engine: FakeEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="backend")
+
+    def ask(client: httpx.Client) -> None:
+        assert client.get("/v1/status").status_code == 200
+        assert client.get("/v1/models/none").status_code == 404
+        header = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+        assert client.get("/v1/models", headers=header).status_code == 200
+
+    spans = asked(collector, engine, tmp_path, ask)
+    assert {span["name"] for span in spans} == {"GET /v1/models/{model:path}", "GET /v1/models"}
+    assert {span["trace"] for span in spans if span["name"] == "GET /v1/models"} == {TRACE}
+    told = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "request"]
+    assert [fields["status"] for fields in told] == [404]
