@@ -35,7 +35,12 @@ class Batches(Dataset[list[Any]]):
     def __getitem__(self, index: int) -> list[Any]:
         if not 0 <= index < self._count:
             raise IndexError(f"There is no batch {index}; there are {self._count}.")
-        return [self._items[int(place)] for place in self.places(index)]
+        epoch = index // (len(self._lengths) // self._size)
+        return [self._item(int(place), epoch) for place in self.places(index)]
+
+    def _item(self, place: int, epoch: int) -> Any:
+        """An item as an epoch has it."""
+        return self._items[place]
 
     def places(self, index: int) -> np.ndarray:
         """Which items batch `index` holds."""

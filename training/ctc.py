@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from torch.nn import functional
 
 SCALE = 20.0  # of cosines at the start, then learnt: random vectors of 576 differ by cosines of 0.04
 BLANK = 0  # its place; token n of the vocabulary is at n + 1
+SPACE = "Ġ"  # in names of tokens of bytes
 WORDS = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
@@ -33,10 +36,34 @@ class SpokenWords:
         self._places = {id_: place for place, id_ in enumerate(self.vocabulary, 1)}
 
     @classmethod
-    def of(cls, tokenizer: Any, texts: Iterable[str]) -> SpokenWords:
-        """The words of `texts`."""
+    def of(cls, tokenizer: Any, texts: Iterable[str], parts: bool = False) -> SpokenWords:
+        """The words of `texts`, and with `parts` the pieces that their tokens can be written in."""
         used = {id_ for text in texts for id_ in token_ids(tokenizer, text)}
+        if parts:
+            halves = _halves(tokenizer, used)
+            used |= {half for pairs in halves.values() for pair in pairs for half in pair}
         return cls(tokenizer, sorted(used))
+
+    def in_parts(self, target: list[int], share: float, chance: Random) -> list[int]:
+        """A target, a `share` of its tokens written as two others, where the vocabulary has them."""
+        found: list[int] = []
+        for place in target:
+            pairs = self._parts.get(place, ())
+            found += chance.choice(pairs) if pairs and chance.random() < share else (place,)
+        return found
+
+    @cached_property
+    def _parts(self) -> dict[int, list[tuple[int, int]]]:
+        """The ways to write a place of the vocabulary as two."""
+        return {
+            self._places[id_]: kept
+            for id_, pairs in _halves(self.tokenizer, self.vocabulary).items()
+            if (
+                kept := [
+                    (self._places[a], self._places[b]) for a, b in pairs if {a, b} <= self._places.keys()
+                ]
+            )
+        }
 
     def targets(self, text: str) -> list[int] | None:
         """A transcript as places in the vocabulary; None where it has no words or one that is not known."""
@@ -89,6 +116,21 @@ def greedy(log_probs: Tensor) -> list[int]:
     """The likeliest reading of one clip's [tokens, 1 + vocabulary]: places, without blanks and repeats."""
     best = torch.unique_consecutive(log_probs.argmax(-1))
     return [int(place) for place in best if place != BLANK]
+
+
+def _halves(tokenizer: Any, ids: Iterable[int]) -> dict[int, list[tuple[int, int]]]:
+    """The pairs of tokens that each token can be cut into; the first keeps the space before a word."""
+    known: dict[str, int] = tokenizer.get_vocab()
+    names = {id_: name for name, id_ in known.items()}
+    return {
+        id_: [
+            (known[name[:at]], known[name[at:]])
+            for name in [names[id_]]
+            for at in range(1 + (name[0] == SPACE), len(name))
+            if name[:at] in known and name[at:] in known
+        ]
+        for id_ in ids
+    }
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:

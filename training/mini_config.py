@@ -8,6 +8,7 @@ from typing import Literal
 
 from model.geometry import WINDOW_STATES
 from training.audiollm_config import AudioLLMRun, EveryConfig, OptimiserConfig, ScheduleConfig
+from training.variation import VariationConfig
 
 ALIGNED = 15  # states are kept in multiples of it, so that stacks of 3, 5 and 15 divide them
 
@@ -43,6 +44,7 @@ class WarmUpConfig:
     size_weight: float = 1.0  # of keeping each output as large as token embeddings are
     every: EveryConfig = field(default_factory=lambda: EveryConfig(log=10, eval=100, save=100, keep=1))
     patience: int = 8
+    vary: VariationConfig = field(default_factory=VariationConfig)
 
     def __post_init__(self) -> None:
         if min(self.batch, self.patience) < 1 or self.size_weight < 0:

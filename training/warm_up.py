@@ -9,6 +9,7 @@ The run's folder ends with `adapter.safetensors`, the adapter and `ln_speech` th
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from training.parts import load_decoder
 from training.progress import Progress
 from training.starting import start, step_of
 from training.trainer import CarefulTrainer
+from training.variation import Varied
 from training.wer import WordErrors, normaliser, word_errors
 
 ADAPTER, HEAD, BEST = "adapter.safetensors", "ctc.safetensors", "best.json"
@@ -98,7 +100,7 @@ class SpokenClips:
     """The transcribed clips of a split; `left_out` says which cannot be learnt, and why."""
 
     def __init__(self, features: Features, words: SpokenWords, stack: int) -> None:
-        self._features, self._words = features, words
+        self._features, self.words = features, words
         self.left_out: list[str] = []
         self.rows = [row for row in transcribed(features) if self._fit(row, stack)]
 
@@ -107,11 +109,11 @@ class SpokenClips:
 
     def __getitem__(self, index: int) -> Spoken:
         row = self.rows[index]
-        target = self._words.targets(row["answer"]) or []
+        target = self.words.targets(row["answer"]) or []
         return Spoken(row["id"], self._features.states(row), target, row["answer"])
 
     def _fit(self, row: dict[str, Any], stack: int) -> bool:
-        target = self._words.targets(row["answer"])
+        target = self.words.targets(row["answer"])
         if target is None:
             self.left_out.append(f"{row['id']}: it has no word")
         elif not fits(target, row["kept"] // stack):
@@ -119,6 +121,24 @@ class SpokenClips:
         else:
             return True
         return False
+
+
+class VariedBatches(Batches):
+    """Batches of clips that are otherwise in each epoch."""
+
+    def __init__(self, clips: SpokenClips, run: MiniRun) -> None:
+        """Of a run's warm-up."""
+        lengths = [row["kept"] for row in clips.rows]
+        super().__init__(clips, lengths, run.warm_up.batch, run.warm_up.schedule.steps, run.listen.seed)
+        self._clips, self._run = clips, run
+
+    def _item(self, place: int, epoch: int) -> Spoken:
+        clip, run = self._clips[place], self._run
+        name = f"{run.listen.seed}/{epoch}/{clip.id}"
+        varied = Varied(clip.states, clip.target).by(
+            run.warm_up.vary, self._clips.words, run.listen.model.stack, name
+        )
+        return dataclasses.replace(clip, states=varied.states, target=varied.target)
 
 
 class WarmUpTrainer(CarefulTrainer, Trainer):
@@ -207,14 +227,14 @@ def warm_up(run: MiniRun, resume: bool = False) -> dict[str, float]:
     set_seed(run.listen.seed)
     decoder = load_decoder(str(run.listen.model.decoder))
     features = Features(folder_of(run, "corpus"), "train")
-    words = SpokenWords.of(decoder.tokenizer, (row["answer"] for row in transcribed(features)))
+    said = (row["answer"] for row in transcribed(features))
+    words = SpokenWords.of(decoder.tokenizer, said, parts=run.warm_up.vary.word_parts > 0)
     clips = SpokenClips(features, words, run.listen.model.stack)
     if not len(clips):
         raise DataError(f"{run.listen.data.train} has no transcript to learn from. Build it with some.")
     LeftOut(folder, 0).write(tuple(clips.left_out))
     every = decoder.model.get_input_embeddings().weight.detach().float()
     ear = Ear(run, clips[0].states.shape[1], every[words.vocabulary], size_of(every))
-    steps = run.warm_up.schedule.steps
     settings = _arguments(run)
     dtype = torch.bfloat16 if settings.bf16 else torch.float32
     trainer = WarmUpTrainer(
@@ -226,9 +246,7 @@ def warm_up(run: MiniRun, resume: bool = False) -> dict[str, float]:
         },
         model=ear,
         args=settings,
-        train_dataset=Batches(
-            clips, [row["kept"] for row in clips.rows], run.warm_up.batch, steps, run.listen.seed
-        ),
+        train_dataset=VariedBatches(clips, run),
         eval_dataset=clips,
         data_collator=lambda batches: collated(batches[0]),
         callbacks=[Progress(folder, step_of(checkpoint))],

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from safetensors.torch import load_file
 from model.checkpoints import tokenizers
 from tests.training import tiny_mini
 from tests.training.tiny import losses, write
+from training.audiollm_config import SpecAugmentConfig
 from training.batches import POOL, Batches
 from training.config import load
 from training.ctc import BLANK, CtcHead, SpokenWords, ctc_loss, fits, greedy
 from training.errors import CheckpointMismatch, ConfigError, DataError, DivergedError
 from training.mini_config import MiniRun
+from training.variation import VariationConfig, Varied
 from training.warm_up import size_loss, size_of, warm_up
 
 
@@ -69,6 +72,49 @@ def test_words_come_back_without_case_and_marks() -> None:
     assert words.text(target) == "can lah it's 5 o'clock"
     assert words.targets("?!") is None
     assert words.targets("Zzz") is None
+
+
+def test_words_in_parts_are_the_same_words() -> None:
+    text = "call the company about the conference"
+    words = SpokenWords.of(tokenizers.small(512), [text], parts=True)
+    target = words.targets(text)
+    assert target
+    found = [words.in_parts(target, 0.5, Random(seed)) for seed in range(20)]
+    assert {words.text(parts) for parts in found} == {text}
+    assert len({tuple(parts) for parts in found}) > 10
+    assert words.in_parts(target, 0.0, Random(0)) == target
+    whole = SpokenWords.of(tokenizers.small(512), [text])
+    assert len(whole.vocabulary) < len(words.vocabulary)
+
+
+def test_a_clip_varies_with_the_epoch_alone() -> None:
+    words = SpokenWords.of(tokenizers.small(512), ["call the company"], parts=True)
+    target = words.targets("call the company")
+    assert target
+    clip = Varied(torch.ones(5 * 2 * len(target), 4), target)
+    config = VariationConfig(0.9, SpecAugmentConfig(0.3, 3))
+    one, same, other = (clip.by(config, words, 5, name) for name in ("0/0/a", "0/0/a", "0/1/a"))
+    assert torch.equal(one.states, same.states) and one.target == same.target
+    assert not torch.equal(one.states, other.states)
+    masked = int((one.states == 0).all(1).sum())
+    assert 0 < masked < len(one.states) and len(one.target) > len(target)
+    assert clip.by(VariationConfig(), words, 5, "0/0/a") == clip
+    short = Varied(clip.states[: 5 * len(target)], target)
+    assert short.by(config, words, 5, "0/0/a").target == target
+
+
+def test_a_resumed_run_hears_the_same_variations(decoder: Path, tmp_path: Path) -> None:
+    changes = {
+        "schedule": {"steps": 20, "warmup": 2},
+        "every": {"log": 1, "eval": 20, "save": 10, "keep": 9},
+        "vary": {"word_parts": 0.3, "mask": {"probability": 0.2, "length": 3}},
+    }
+    run = run_of(tmp_path, decoder, warm_up=changes)
+    warm_up(run)
+    found = losses(run.warm_up.run)
+    shutil.rmtree(run.warm_up.run / "checkpoint-20")
+    warm_up(run, resume=True)
+    assert losses(run.warm_up.run) == found
 
 
 def test_an_embedding_says_its_own_token_and_sizes_do_not_matter() -> None:
