@@ -69,7 +69,7 @@ def test_every_threat_has_a_test_or_a_reason_to_be_left(row: list[str]) -> None:
 
 
 def test_it_is_two_pages() -> None:
-    assert len(re.sub(r"`[^`]*`", "", DOCUMENT.read_text("utf-8")).split()) < 1_500
+    assert len(re.sub(r"`[^`]*`", "", DOCUMENT.read_text("utf-8")).split()) < 1_600
 
 
 # What had no test elsewhere.
