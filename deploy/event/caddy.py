@@ -34,7 +34,7 @@ def config(ports: Ports, folder: Path, certificate: tuple[Path, Path, str] | Non
         *asked,
         # Browsers lend the microphone to localhost without https: a kiosk on this machine needs no trust.
         _route({"host": ["localhost", "127.0.0.1"], "remote_ip": {"ranges": _LOOPBACK}}, *pages),
-        _route({}, _redirect(ports.https)),
+        _route({}, _redirect(ports.https, certificate[2] if certificate else "")),
     ]
     trusted = _route({"path": ["/trusted"]}, {"handler": "static_response", "status_code": 204})
     servers = {
@@ -118,8 +118,10 @@ def _to_pages(port: int) -> list[Config]:
     return [limit, zip_, proxy]
 
 
-def _redirect(port: int) -> Config:
-    target = "https://{http.request.host}" + ("" if port == 443 else f":{port}") + "{http.request.uri}"
+def _redirect(port: int, name: str) -> Config:
+    """Send on to https: by the name that a real certificate has, else by whatever name one came by."""
+    host = name or "{http.request.host}"
+    target = f"https://{host}" + ("" if port == 443 else f":{port}") + "{http.request.uri}"
     # Not for ever: the next event may have other ports.
     return {"handler": "static_response", "status_code": 307, "headers": {"Location": [target]}}
 

@@ -158,6 +158,8 @@ def test_a_guest_is_answered_over_https_without_internet(place: Hall, arrive: Ca
     before = place.tried_to_leave()
     guest = arrive()
     assert guest.page.evaluate("isSecureContext")
+    assert guest.page.locator("a[href$='/voice']").count()
+    assert guest.page.locator("a[href*='/host']").count() == 0  # it is in no menu
     opened = "navigator.mediaDevices.getUserMedia({audio: true}).then(s => s.getAudioTracks()[0].readyState)"
     assert guest.page.evaluate(opened) == "live"
     guest.choose_sample(*SAMPLE)
