@@ -1,6 +1,6 @@
 """The system with each part on a host of its own, and 16 streams through all that may happen to a part.
 
-.venv/bin/python -m benchmarks.hosts --write  # as root: network namespaces; nine minutes
+.venv/bin/python -m benchmarks.hosts --write  # as root, for the namespaces; 12 minutes
 .venv/bin/python -m benchmarks.hosts --only Redis  # the faults whose names hold this
 
 Hosts are network namespaces joined by a router. Redis is Debian's, in Valkey's part. Each fault is repaired
