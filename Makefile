@@ -11,7 +11,7 @@ TRAIN := .venv-train/bin
 TRAIN_PIP := $(TRAIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo event test eval vllm train-env gateways check style samples system
+.PHONY: help demo event test eval vllm train-env gateways check style samples supply-chain system
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -51,12 +51,17 @@ samples: .venv/test ## Make the sample clips again from samples/texts (needs npm
 	$(BIN)/python -m samples.make
 	$(BIN)/python -m samples.check
 
+supply-chain: .venv-supply/supply ## Hold licences to the policy, write bills of materials into runs/sbom, ask for known holes
+	@.venv-supply/bin/python -m deploy.supply_chain licences
+	@.venv-supply/bin/python -m deploy.supply_chain sbom runs/sbom
+	@.venv-supply/bin/python -m deploy.supply_chain audit
+
 # Chromium and recordings of human speech, for the tests only.
 system:
 	@tests/system-packages
 
 # pip comes last into an environment, so one without it was interrupted and is made again.
-.venv/bin/pip .venv-vllm/bin/pip .venv-train/bin/pip .venv-gateways/bin/pip:
+.venv/bin/pip .venv-vllm/bin/pip .venv-train/bin/pip .venv-gateways/bin/pip .venv-supply/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found. Install it, or run: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(@D)/.. || { rm -rf $(@D)/..; echo "Could not make $(patsubst %/bin,%,$(@D)). On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
@@ -85,6 +90,10 @@ system:
 
 .venv-gateways/gateways: requirements/gateways.txt | .venv-gateways/bin/pip
 	@.venv-gateways/bin/python -m pip install --disable-pip-version-check -r requirements/gateways.txt
+	@touch $@
+
+.venv-supply/supply: requirements/supply-chain.txt | .venv-supply/bin/pip
+	@.venv-supply/bin/python -m pip install --disable-pip-version-check -r requirements/supply-chain.txt
 	@touch $@
 
 .venv-train/train: requirements/train.txt requirements/models.txt | .venv-train/bin/pip

@@ -45,6 +45,7 @@ RULES = [
     (("model",), ("backend", "ui", "streamlit", "training")),
     (("training",), ("backend", "ui", "streamlit", "evaluation")),
     (("evaluation",), ("backend", "model", "ui", "training")),
+    (("deploy",), ("ui", "backend", "model", "torch", "streamlit")),
 ]
 
 DECODER = ("audio", "audio_containers", "audio_libav", "audio_limits", "audio_worker")

@@ -84,6 +84,7 @@ def environment(plan: Plan, inherited: Mapping[str, str], rendezvous: Path) -> d
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         "VLLM_RPC_BASE_PATH": str(rendezvous),
         "VLLM_MAX_AUDIO_CLIP_FILESIZE_MB": str(-(-seconds * _CD_BYTES // MIB)),
         # Twice what a prompt takes, so that the plugin's own sentence tells of a clip a little too long.
