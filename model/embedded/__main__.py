@@ -53,6 +53,11 @@ def main() -> int:
         )
     except (SettingsError, weights.WeightsError) as error:
         return _fail(str(error))
+    except ImportError as error:  # a slim system has no libgomp.so.1, which llama.cpp stands on
+        return _fail(
+            f"The engine cannot be loaded: {error}. For a missing libgomp.so.1 on Debian or Ubuntu: "
+            "apt install libgomp1. For a missing module: run make demo again."
+        )
     return asyncio.run(_serve(models, listener))
 
 
