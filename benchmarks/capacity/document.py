@@ -15,7 +15,7 @@ from benchmarks.capacity.arrivals import SHAPES
 from benchmarks.capacity.fit import error
 from benchmarks.capacity.measured import BENCHES
 from benchmarks.capacity.profile import Sourced, load
-from benchmarks.capacity.simulate import Outcome, Setup, quantile
+from benchmarks.capacity.simulate import Setup, Times, quantile
 from benchmarks.capacity.sizing import Bar
 from benchmarks.capacity.study import Event, Size, Variant, over_seeds
 from benchmarks.capacity.visits import Mix
@@ -59,9 +59,7 @@ def run(name: str, bar: Bar, workers: int, *, write: bool) -> str:
             for count in (needed, 2 * needed)
         }
         days = [
-            pool.submit(study.outcome_of, STUDIED, replace(setup, instances=count))
-            for count in (needed, needed - 1)
-            if count
+            pool.submit(_minutes, replace(setup, instances=count)) for count in (needed, needed - 1) if count
         ]
         text = _text(
             sourced,
@@ -76,7 +74,7 @@ def run(name: str, bar: Bar, workers: int, *, write: bool) -> str:
         )
         if write:
             report.publish(NAME, text)
-            _draw_launch([_minutes(one.result()) for one in days], needed)
+            _draw_launch([one.result() for one in days], needed)
     return text
 
 
@@ -296,7 +294,9 @@ def _ratio(one: Variant, other: Variant) -> str:
     return over_seeds(ratios)
 
 
-def _minutes(outcome: Outcome) -> dict[str, np.ndarray]:
+def _minutes(setup: Setup) -> dict[str, Times]:
+    """Return what a setup makes of the first two hours, minute by minute."""
+    outcome = study.outcome_of(STUDIED, setup)
     asked = np.array([call.asked for call in outcome.calls]) / 60
     minutes = np.arange(0, 121)
     waits = np.array(
@@ -323,7 +323,7 @@ def _minutes(outcome: Outcome) -> dict[str, np.ndarray]:
     }
 
 
-def _draw_launch(days: Sequence[dict[str, np.ndarray]], needed: int) -> None:
+def _draw_launch(days: Sequence[dict[str, Times]], needed: int) -> None:
     names = [f"{count} H100s" for count in (needed, needed - 1) if count]
     pictures.day(
         report.RESULTS / f"{NAME}_launch.png",
