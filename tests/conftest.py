@@ -8,6 +8,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 _HERE = Path(__file__).parent
 _OWN = {"vllm": "vllm", "training": "ray"}  # a folder of tests, and what only its environment has
 _HERE_RUN = {folder for folder, package in _OWN.items() if importlib.util.find_spec(package)}
@@ -32,3 +34,27 @@ def _apart_from_the_users_answers() -> tempfile.TemporaryDirectory[str]:
 
 
 _CACHE = _apart_from_the_users_answers()  # before anything reads the settings, and for every child
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where two run at once: each file stays in one process, and all that is heavy in the same one.
+
+    Two cores carry one browser with its server and engine, or one system of several hosts, not two. Those begin,
+    since they take longest; then come files with slow tests, so that short ones fill the end.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_group(item) != _HEAVY, item.path not in slow))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+_HEAVY = "heavy"
+
+
+def _group(item: pytest.Item) -> str:
+    path = item.path.relative_to(_HERE)
+    heavy = item.get_closest_marker("browser") or path.parts[0] in ("browser", "hosts")
+    return _HEAVY if heavy else str(path)
