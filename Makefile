@@ -36,7 +36,7 @@ test: .venv/test .venv/eval .venv/event .venv/kubernetes train-env system ## Run
 	@plugin=; if $(MAKE) --no-print-directory vllm; then plugin=yes; \
 	elif [ -n "$$CI" ]; then echo "In CI the tests of the vLLM plugin must run, and .venv-vllm could not be made."; exit 1; \
 	else echo "vLLM for CPU cannot be installed on this machine (the reason is above): its tests are skipped."; fi; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder || exit; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder || exit; \
 	$(TRAIN)/python -m pytest tests/training || exit; \
 	[ -z "$$plugin" ] || $(VLLM)/python -m pytest tests/vllm
 

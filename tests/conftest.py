@@ -6,7 +6,9 @@ import contextlib
 import importlib.util
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,25 +38,29 @@ def _apart_from_the_users_answers() -> tempfile.TemporaryDirectory[str]:
 _CACHE = _apart_from_the_users_answers()  # before anything reads the settings, and for every child
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # of xdist, which not every environment has
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Where two run at once: each file stays in one process, and all that is heavy in the same one.
 
-    Two cores carry one browser with its server and engine, or one system of several hosts, not two. Those begin,
-    since they take longest; then come files with slow tests, so that short ones fill the end.
+    Two cores carry one browser with its server and engine, or one system of several hosts, not two.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (_group(item) != _HEAVY, item.path not in slow))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "heavy" if _is_heavy(config.rootpath / file) else file
+
+    return Scheduling(config, log)
 
 
-_HEAVY = "heavy"
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what is heavy, then files with slow tests, so that short ones fill the end."""
+    if config.pluginmanager.hasplugin("xdist"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: (not _is_heavy(item.path), item.path not in slow))
 
 
-def _group(item: pytest.Item) -> str:
-    path = item.path.relative_to(_HERE)
-    heavy = item.get_closest_marker("browser") or path.parts[0] in ("browser", "hosts")
-    return _HEAVY if heavy else str(path)
+@cache
+def _is_heavy(file: Path) -> bool:
+    return file.parent.name == "hosts" or "mark.browser" in file.read_text("utf-8")
