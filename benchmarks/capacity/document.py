@@ -324,7 +324,7 @@ def _minutes(setup: Setup) -> dict[str, Times]:
 
 
 def _draw_launch(days: Sequence[dict[str, Times]], needed: int) -> None:
-    names = [f"{count} H100s" for count in (needed, needed - 1) if count]
+    names = [f"{count} H100" + "s" * (count > 1) for count in (needed, needed - 1) if count]
     pictures.day(
         report.RESULTS / f"{NAME}_launch.png",
         f"The first two hours of {_named(STUDIED)}",
