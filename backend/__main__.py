@@ -66,7 +66,8 @@ def main(engine_command: Sequence[str] = EMBEDDED) -> int:
     _collect_seldom()
     if os.environ.get("MERALION_EXIT_WITH_PARENT") == "1":
         threading.Thread(target=_leave_with_parent, args=(server,), daemon=True).start()
-    server.run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, which uvicorn tells again when all has ended
+        server.run(sockets=[listener])
     return 0
 
 

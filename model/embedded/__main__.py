@@ -58,6 +58,8 @@ def main() -> int:
             f"The engine cannot be loaded: {error}. For a missing libgomp.so.1 on Debian or Ubuntu: "
             "apt install libgomp1. For a missing module: run make demo again."
         )
+    except KeyboardInterrupt:
+        os._exit(130)  # the threads that load do not end by themselves
     return asyncio.run(_serve(models, listener))
 
 
