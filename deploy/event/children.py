@@ -41,8 +41,10 @@ class Child:
             began = time.monotonic()
             code = await self._once()
             failures = 1 if time.monotonic() - began > _STEADY_S else failures + 1
-            why = f" Its last word: {self._last_words}" if self._last_words else ""
-            self.say(f"{self.title} stopped (exit code {code}) and is being started again.{why}")
+            killed = code < 0  # and what it said last is then no reason
+            how = f"was killed ({signal.Signals(-code).name})" if killed else f"stopped (exit code {code})"
+            why = f" Its last word: {self._last_words}" if self._last_words and not killed else ""
+            self.say(f"{self.title} {how} and is being started again.{why}")
             await asyncio.sleep(min(_FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10), _LAST_PAUSE_S))
 
     async def _once(self) -> int:
