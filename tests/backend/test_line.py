@@ -335,8 +335,8 @@ def test_an_answer_has_a_bound(engine: FakeEngine, stream: Stream) -> None:
         ("nan", None),
         ("soon", None),
         ("", None),
-        (email.utils.formatdate(time.time() + 3_600, usegmt=True), "30"),
-        (email.utils.formatdate(time.time() - 3_600, usegmt=True), "0"),
+        pytest.param(email.utils.formatdate(time.time() + 3_600, usegmt=True), "30", id="in an hour"),
+        pytest.param(email.utils.formatdate(time.time() - 3_600, usegmt=True), "0", id="an hour ago"),
         ("Wed, 99 Foo 2026", None),
     ],
 )
