@@ -1,0 +1,135 @@
+"""The audio LLM in NumPy: encoder -> LayerNorm -> adapter -> decoder, as `model.modeling` has it (section 3).
+
+    model, config, words = AudioLLM.load(folder, cache)
+    logits = model.score(ids, [model.speech_embeddings(mel) for mel in mel.windows(pcm)])
+
+Weights are shared and only read, so several answers can be written at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.checkpoints.ctranslate2_file import whisper_encoder
+from model.embedded import weights
+from model.layouts import AdapterKind
+from model.mini import gguf_file, shipped
+from model.mini.adapter import KINDS
+from model.mini.decoder import ROWS_AT_ONCE, Cache, Decoder, DecoderSizes
+from model.mini.encoder import Encoder, EncoderSizes
+from model.mini.functional import Array, layer_norm
+from model.mini.shipped import Shipped
+from model.mini.tensors import ModelError, Tensors
+from model.mini.tokenizer import Words
+
+VOCABULARY_STEP = 64  # as `model.checkpoints.convert`: the vocabulary with `<SpeechHere>` is a multiple of it
+
+
+class AudioLLM:
+    """Reads text with `<SpeechHere>` places and the speech embeddings that fill them; gives logits."""
+
+    def __init__(
+        self,
+        encoder: EncoderSizes,
+        decoder: DecoderSizes,
+        adapter: AdapterKind,
+        stack: int,
+        speech_token: int,
+        tensors: Tensors,
+    ) -> None:
+        """Take the weights, named as in a checkpoint. Raises ModelError where one is missing or misshapen."""
+        self.speech_token = speech_token
+        self._encoder = Encoder(encoder, tensors.below("speech_encoder."))
+        self._norm = tensors.norm("ln_speech", encoder.width)
+        below = tensors.below("speech_audio_adapter.")
+        self._adapter = KINDS[adapter](encoder.width, stack, decoder.width, below)
+        self.decoder = Decoder(decoder, tensors.below("text_decoder."))
+
+    @classmethod
+    def load(cls, folder: Path, cache: Path) -> tuple[AudioLLM, Shipped, Words]:
+        """A shipped model over the packaged weights, what its config says, and its tokenizer.
+
+        `cache` is where Whisper's parts are joined. Raises ModelError, and WeightsError where a package is
+        missing or damaged.
+        """
+        config, values = shipped.read(folder)
+        config.check_packages()
+        whisper = whisper_encoder(weights.assemble(weights.WHISPER_MODEL, cache / "whisper-base"))
+        file = gguf_file.read(weights.text_model())
+        words = Words.of(file, config.turn)
+        decoder = gguf_file.llama(file)
+        with_speech_token(decoder, words.speech)
+        sizes = decoder_sizes(file.metadata, len(decoder["model.embed_tokens.weight"]))
+        shipped.merge_lora(decoder, config.lora, Tensors(values, str(folder)))
+        own = {name: value for name, value in values.items() if not name.startswith("text_decoder.")}
+        tensors = {f"speech_encoder.{name}": value for name, value in whisper.items()}
+        tensors |= {f"text_decoder.{name}": value for name, value in decoder.items()} | own
+        parts = Tensors(tensors, str(folder))
+        return cls(EncoderSizes(), sizes, config.adapter, config.stack, words.speech, parts), config, words
+
+    def speech_embeddings(self, mel: Array) -> Array:
+        """A mel window [mel_bins, 3000] to embeddings [window_tokens, hidden]."""
+        return self._adapter(layer_norm(self._encoder.encode(mel), *self._norm))
+
+    def input_embeddings(self, ids: Sequence[int], speech: Sequence[Array]) -> Array:
+        """Embeddings [tokens, hidden] of text with its speech put in, windows in reading order.
+
+        Raises ValueError unless there are exactly as many places as the windows fill.
+        """
+        embeddings = self.decoder.embed(list(ids))
+        places = np.asarray(ids) == self.speech_token
+        filled = sum(map(len, speech))
+        if int(places.sum()) != filled:
+            raise ValueError(f"The prompt has {places.sum()} audio places and the audio fills {filled}.")
+        if speech:
+            embeddings[places] = np.concatenate(speech)
+        return embeddings
+
+    def prefill(self, embeddings: Array, cache: Cache) -> Iterator[Array]:
+        """Read a prompt, some rows at a time: the states [rows, hidden] of each."""
+        for start in range(0, len(embeddings), ROWS_AT_ONCE):
+            yield self.decoder.forward(embeddings[start : start + ROWS_AT_ONCE].copy(), cache)
+
+    def next_logits(self, id_: int, cache: Cache) -> Array:
+        """Logits [vocabulary] of what follows a token."""
+        return self.decoder.logits(self.decoder.forward(self.decoder.embed([id_]), cache)[-1])
+
+    def score(self, ids: Sequence[int], speech: Sequence[Array]) -> Array:
+        """Logits [tokens, vocabulary] of what follows each token of a text."""
+        states = list(
+            self.prefill(self.input_embeddings(ids, speech), Cache(self.decoder.sizes, len(ids)))
+        )
+        return self.decoder.logits(np.concatenate(states))
+
+
+def with_speech_token(decoder: dict[str, Array], speech_token: int) -> None:
+    """Add rows to the embedding, in place, up to and beyond `<SpeechHere>`: the mean of the others."""
+    name = "model.embed_tokens.weight"
+    embedding = decoder[name]
+    rows = -(-(speech_token + 1) // VOCABULARY_STEP) * VOCABULARY_STEP
+    mean = np.broadcast_to(embedding.mean(0), (rows - len(embedding), embedding.shape[1]))
+    decoder[name] = np.concatenate([embedding, mean])
+
+
+def decoder_sizes(metadata: Mapping[str, Any], vocabulary: int) -> DecoderSizes:
+    """A Llama's sizes from its GGUF file's metadata. Raises ModelError where one is missing."""
+    try:
+        width, heads = (metadata[f"llama.{key}"] for key in ("embedding_length", "attention.head_count"))
+        return DecoderSizes(
+            vocabulary,
+            width,
+            metadata["llama.block_count"],
+            heads,
+            metadata["llama.attention.head_count_kv"],
+            width // heads,
+            metadata["llama.feed_forward_length"],
+            metadata["llama.rope.freq_base"],
+            metadata["llama.attention.layer_norm_rms_epsilon"],
+            metadata["llama.context_length"],
+        )
+    except KeyError as error:
+        raise ModelError(f"The GGUF file does not say {error}. Install its package anew.") from error

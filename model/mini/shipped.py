@@ -1,0 +1,140 @@
+"""What is shipped of a small audio LLM: its adapter and LoRA, and what they were trained over, in a folder.
+
+config.json         `Shipped` below
+model.safetensors   `ln_speech.*`, `speech_audio_adapter.*`, and of each LoRA target
+                    `text_decoder.model.layers.N.mlp.TARGET.lora_A.weight` and `lora_B.weight`
+
+Encoder and decoder are not in it: they come from the packages that `requirements/models.txt` names, and
+config.json has their hashes. `python -m training.ship` writes such a folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.embedded import weights
+from model.embedded.intents import Task
+from model.geometry import WINDOW_STATES
+from model.layouts import AdapterKind, Turn
+from model.mini.functional import Array
+from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+ENCODERS = {"whisper-base": weights.WHISPER_MODEL}
+DECODERS = {"smollm2-135m-instruct": weights.SMOLLM2}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Packaged(_Strict):
+    """Packaged weights that a model was trained over."""
+
+    name: str
+    sha256: str
+
+
+class Lora(_Strict):
+    """The low-rank updates of the decoder's MLPs."""
+
+    rank: int = Field(ge=1)
+    alpha: float
+    targets: tuple[Literal["gate_proj", "up_proj", "down_proj"], ...]
+
+
+class Generation(_Strict):
+    """How answers are written."""
+
+    end_tokens: tuple[int, ...] = Field(min_length=1)
+    no_repeat_ngram: int = Field(default=6, ge=0, le=64)
+    """No so many tokens in a row twice; 0: no guard."""
+    most_tokens: int = Field(default=32, ge=1)
+    """Longest answer about no sound at all,"""
+    most_tokens_per_second: float = Field(default=8.0, ge=0)
+    """and what each second of sound adds: people say 3 tokens a second, and fast ones 6."""
+    context: int = Field(default=4_096, ge=512, le=8_192)
+    """Longest prompt and answer together: 46 KB of memory a token."""
+
+
+class Measured(_Strict):
+    """What the model was measured on; all else it may get wrong, and it says that it cannot."""
+
+    languages: tuple[str, ...] = ("en",)
+    tasks: tuple[Task, ...] = (Task.TRANSCRIBE,)
+
+
+class Shipped(_Strict):
+    """What config.json says."""
+
+    format: Literal[1] = 1
+    title: str
+    encoder: Packaged
+    decoder: Packaged
+    adapter: AdapterKind
+    stack: int = Field(ge=1)
+    """States of 20 ms in an audio token."""
+    lora: Lora
+    turn: Turn
+    """How clips are put to it, see `model.prompts`."""
+    generation: Generation
+    measured: Measured = Measured()
+
+    @model_validator(mode="after")
+    def _stacks_evenly(self) -> Self:
+        if WINDOW_STATES % self.stack:
+            raise ValueError(f"stack is {self.stack}; it must divide {WINDOW_STATES:,} states evenly")
+        return self
+
+    @property
+    def window_tokens(self) -> int:
+        """Audio tokens of one window of 30 s."""
+        return WINDOW_STATES // self.stack
+
+    def check_packages(self) -> None:
+        """Raise ModelError unless the packages here hold the weights that it was trained over."""
+        for what, said, known in (("encoder", self.encoder, ENCODERS), ("decoder", self.decoder, DECODERS)):
+            if said.name not in known:
+                raise ModelError(f"{self.title} wants the {what} '{said.name}'; {', '.join(known)} is packaged.")
+            if said.sha256 != known[said.name].sha256:
+                raise ModelError(
+                    f"{self.title} was trained over another {said.name} (sha256 {said.sha256[:12]}...) than the "
+                    f"packaged one ({known[said.name].sha256[:12]}...), so it would write nonsense. Train it "
+                    "anew over the packaged weights, or take the packages that it was trained with."
+                )
+
+
+def packaged(name: str, known: dict[str, weights.Asset]) -> Packaged:
+    """A packaged part by its name. Raises KeyError."""
+    return Packaged(name=name, sha256=known[name].sha256)
+
+
+def read(folder: Path) -> tuple[Shipped, dict[str, NDArray[Any]]]:
+    """A shipped folder's config and tensors. Raises ModelError where something is missing or wrong."""
+    path = folder / CONFIG
+    try:
+        shipped = Shipped.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}. {CURE}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelError(f"{path}: {where}: {first['msg']}. {CURE}") from None
+    return shipped, read_safetensors(folder / WEIGHTS)
+
+
+def merge_lora(decoder: dict[str, Array], lora: Lora, shipped: Tensors) -> None:
+    """Add the updates to the decoder's weights, in place. Raises ModelError where one does not fit."""
+    scale = np.float32(lora.alpha / lora.rank)
+    for name, weight in decoder.items():
+        layer = name.removesuffix(".weight")
+        if ".mlp." in name and layer.rsplit(".", 1)[-1] in lora.targets:
+            outside, inside = weight.shape
+            down = shipped.take(f"text_decoder.{layer}.lora_A.weight", lora.rank, inside)
+            up = shipped.take(f"text_decoder.{layer}.lora_B.weight", outside, lora.rank)
+            decoder[name] = weight + scale * (up @ down)
