@@ -2,8 +2,8 @@
 
     python -m training.ship RUN DIR [--checkpoint N] [--dtype float32] [--tasks transcribe answer]
 
-Adapter and LoRA over the packaged encoder and decoder: 10 MB in half precision, where `training.export` writes
-the whole model. `model.mini` reads it.
+Adapter and LoRA over the packaged encoder and decoder: 10 MB in half precision, where `training.export`
+writes the whole model. `model.mini` reads it.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def ship(
         (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", "utf-8")
     except OSError as error:
         raise TrainingError(
-            f"{folder} could not be written: {error.strerror or error}. Free some space, then ship again into "
-            "an empty folder."
+            f"{folder} could not be written: {error.strerror or error}. Free some space, then ship again "
+            "into an empty folder."
         ) from error
     read(folder)
     return folder
@@ -107,7 +107,7 @@ def shipped_config(settings: AudioLLMRun, built: Built, title: str, measured: Me
         decoder=packaged(PACKAGED[str(model.decoder)], DECODERS),
         adapter=model.adapter,
         stack=model.stack,
-        lora=Lora(rank=lora.rank, alpha=lora.alpha, targets=lora.targets),
+        lora=Lora.model_validate({"rank": lora.rank, "alpha": lora.alpha, "targets": lora.targets}),
         turn=layout.turn,
         generation=Generation(
             end_tokens=tuple(built.stops), no_repeat_ngram=layout.no_repeat_ngram or NO_REPEAT
@@ -150,9 +150,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(given: Sequence[str] | None = None) -> None:
     """Run the command; a TrainingError is for `training.errors.run`."""
     options = _parser().parse_args(given)
-    measured = Measured(
-        languages=tuple(options.languages), tasks=tuple(Task(task) for task in options.tasks)
-    )
+    measured = Measured(languages=tuple(options.languages), tasks=tuple(Task(task) for task in options.tasks))
     folder = ship(options.run, options.folder, options.checkpoint, options.dtype, options.title, measured)
     size = (folder / WEIGHTS).stat().st_size
     sys.stdout.write(f"{folder}: {size / 1e6:.1f} MB.\n")

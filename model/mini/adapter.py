@@ -28,7 +28,11 @@ class MlpAdapter:
 
     def __call__(self, states: Array) -> Array:
         """States [1500, width] to speech embeddings [1500 / stack, hidden]."""
-        (first, first_bias), (second, second_bias), (third, third_bias) = self._first, self._second, self._third
+        (first, first_bias), (second, second_bias), (third, third_bias) = (
+            self._first,
+            self._second,
+            self._third,
+        )
         x = silu(stacked(states, self._stack) @ first + first_bias)
         x = silu(x @ second + second_bias)
         return x @ third + third_bias

@@ -9,6 +9,7 @@ Weights are shared and only read, so several answers can be written at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +23,48 @@ from model.mini.adapter import KINDS
 from model.mini.decoder import ROWS_AT_ONCE, Cache, Decoder, DecoderSizes
 from model.mini.encoder import Encoder, EncoderSizes
 from model.mini.functional import Array, layer_norm
-from model.mini.shipped import Shipped
+from model.mini.gguf_file import Llama
+from model.mini.shipped import Merged, Shipped
 from model.mini.tensors import ModelError, Tensors
 from model.mini.tokenizer import Words
 
+EMBEDDING = "model.embed_tokens.weight"
 VOCABULARY_STEP = 64  # as `model.checkpoints.convert`: the vocabulary with `<SpeechHere>` is a multiple of it
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model's weights by part, named as in a checkpoint without the part's own prefix."""
+
+    encoder: Tensors  # as `WhisperModel.encoder`
+    own: Tensors  # ln_speech and speech_audio_adapter
+    decoder: Tensors  # as `LlamaForCausalLM`, with `<SpeechHere>` in its vocabulary
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model's weights do not say themselves."""
+
+    encoder: EncoderSizes
+    decoder: DecoderSizes
+    adapter: AdapterKind
+    stack: int
+    speech_token: int
 
 
 class AudioLLM:
     """Reads text with `<SpeechHere>` places and the speech embeddings that fill them; gives logits."""
 
-    def __init__(
-        self,
-        encoder: EncoderSizes,
-        decoder: DecoderSizes,
-        adapter: AdapterKind,
-        stack: int,
-        speech_token: int,
-        tensors: Tensors,
-    ) -> None:
-        """Take the weights, named as in a checkpoint. Raises ModelError where one is missing or misshapen."""
-        self.speech_token = speech_token
-        self._encoder = Encoder(encoder, tensors.below("speech_encoder."))
-        self._norm = tensors.norm("ln_speech", encoder.width)
-        below = tensors.below("speech_audio_adapter.")
-        self._adapter = KINDS[adapter](encoder.width, stack, decoder.width, below)
-        self.decoder = Decoder(decoder, tensors.below("text_decoder."))
+    def __init__(self, sizes: Sizes, parts: Parts) -> None:
+        """Take the weights. Raises ModelError where one is missing or of another shape."""
+        width, hidden = sizes.encoder.width, sizes.decoder.width
+        self.speech_token = sizes.speech_token
+        self.mel_bins = sizes.encoder.mel_bins
+        self._encoder = Encoder(sizes.encoder, parts.encoder)
+        self._norm = parts.own.norm("ln_speech", width)
+        adapter = parts.own.below("speech_audio_adapter.")
+        self._adapter = KINDS[sizes.adapter](width, sizes.stack, hidden, adapter)
+        self.decoder = Decoder(sizes.decoder, parts.decoder)
 
     @classmethod
     def load(cls, folder: Path, cache: Path) -> tuple[AudioLLM, Shipped, Words]:
@@ -58,18 +75,19 @@ class AudioLLM:
         """
         config, values = shipped.read(folder)
         config.check_packages()
-        whisper = whisper_encoder(weights.assemble(weights.WHISPER_MODEL, cache / "whisper-base"))
+        own = Tensors(values, str(folder))
+        whisper = weights.assemble(weights.WHISPER_MODEL, cache / "whisper-base")
         file = gguf_file.read(weights.text_model())
         words = Words.of(file, config.turn)
-        decoder = gguf_file.llama(file)
-        with_speech_token(decoder, words.speech)
-        sizes = decoder_sizes(file.metadata, len(decoder["model.embed_tokens.weight"]))
-        shipped.merge_lora(decoder, config.lora, Tensors(values, str(folder)))
-        own = {name: value for name, value in values.items() if not name.startswith("text_decoder.")}
-        tensors = {f"speech_encoder.{name}": value for name, value in whisper.items()}
-        tensors |= {f"text_decoder.{name}": value for name, value in decoder.items()} | own
-        parts = Tensors(tensors, str(folder))
-        return cls(EncoderSizes(), sizes, config.adapter, config.stack, words.speech, parts), config, words
+        decoder = WithSpeechToken(Llama(file), words.speech)
+        merged = Merged(decoder, config.lora, own.below("text_decoder."))
+        parts = Parts(Tensors(whisper_encoder(whisper), str(whisper)), own, Tensors(merged, str(file.path)))
+        sizes = decoder_sizes(file.metadata, decoder.rows)
+        return (
+            cls(Sizes(EncoderSizes(), sizes, config.adapter, config.stack, words.speech), parts),
+            config,
+            words,
+        )
 
     def speech_embeddings(self, mel: Array) -> Array:
         """A mel window [mel_bins, 3000] to embeddings [window_tokens, hidden]."""
@@ -100,19 +118,30 @@ class AudioLLM:
 
     def score(self, ids: Sequence[int], speech: Sequence[Array]) -> Array:
         """Logits [tokens, vocabulary] of what follows each token of a text."""
-        states = list(
-            self.prefill(self.input_embeddings(ids, speech), Cache(self.decoder.sizes, len(ids)))
-        )
+        states = list(self.prefill(self.input_embeddings(ids, speech), Cache(self.decoder.sizes, len(ids))))
         return self.decoder.logits(np.concatenate(states))
 
 
-def with_speech_token(decoder: dict[str, Array], speech_token: int) -> None:
-    """Add rows to the embedding, in place, up to and beyond `<SpeechHere>`: the mean of the others."""
-    name = "model.embed_tokens.weight"
-    embedding = decoder[name]
-    rows = -(-(speech_token + 1) // VOCABULARY_STEP) * VOCABULARY_STEP
-    mean = np.broadcast_to(embedding.mean(0), (rows - len(embedding), embedding.shape[1]))
-    decoder[name] = np.concatenate([embedding, mean])
+class WithSpeechToken(Mapping[str, Array]):
+    """A decoder's weights with embeddings of `<SpeechHere>` and beyond: the mean of the others."""
+
+    def __init__(self, decoder: Mapping[str, Array], speech_token: int) -> None:
+        """`speech_token` is the first id after the decoder's own."""
+        self._decoder = decoder
+        self.rows = -(-(speech_token + 1) // VOCABULARY_STEP) * VOCABULARY_STEP
+
+    def __getitem__(self, name: str) -> Array:
+        value = self._decoder[name]
+        if name != EMBEDDING:
+            return value
+        more = np.broadcast_to(value.mean(0), (self.rows - len(value), value.shape[1]))
+        return np.concatenate([value, more])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._decoder)
+
+    def __len__(self) -> int:
+        return len(self._decoder)
 
 
 def decoder_sizes(metadata: Mapping[str, Any], vocabulary: int) -> DecoderSizes:

@@ -126,7 +126,10 @@ def _rotated(heads: Array, cosine: Array, sine: Array) -> Array:
 def _layer(tensors: Tensors, sizes: DecoderSizes) -> Layer:
     width, all_heads, kv = sizes.width, sizes.heads * sizes.head, sizes.kv_heads * sizes.head
     attention, mlp = tensors.below("self_attn."), tensors.below("mlp.")
-    qkv = [attention.weight(f"{name}_proj", width, size) for name, size in zip("qkv", (all_heads, kv, kv), strict=True)]
+    qkv = [
+        attention.weight(f"{name}_proj", width, size)
+        for name, size in zip("qkv", (all_heads, kv, kv), strict=True)
+    ]
     gate_up = [mlp.weight(f"{name}_proj", width, sizes.feed_forward) for name in ("gate", "up")]
     return Layer(
         tensors.take("input_layernorm.weight", width),

@@ -1,7 +1,7 @@
 """The functions that layers are made of, in NumPy and float32: as PyTorch has them, without its 2 GB.
 
-What is as large as the attention of 1,500 states is worked on in blocks that a core's cache holds: a pass over
-memory costs more than the arithmetic.
+What is as large as the attention of 1,500 states is worked on in blocks that a core's cache holds: a pass
+over memory costs more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT_HALF = np.float32(0.5**0.5)
 
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
     """Zero mean and unit variance over the last axis, then weight and bias."""
-    centred = x - x.mean(-1, keepdims=True)
+    centred: Array = x - x.mean(-1, keepdims=True)
     variance = np.square(centred).mean(-1, keepdims=True)
     centred /= np.sqrt(variance + np.float32(eps))
     centred *= weight
@@ -47,12 +47,12 @@ def gelu(x: Array) -> Array:
     for start in range(0, flat.size, BLOCK):
         part = flat[start : start + BLOCK]
         size = np.abs(part)
-        t = np.float32(1) / (np.float32(1) + P * (size * ROOT_HALF))
-        beyond = A[4] * t
+        t: Array = np.float32(1) / (np.float32(1) + size * (P * ROOT_HALF))
+        beyond: Array = t * A[4]
         for coefficient in A[3::-1]:
             beyond += coefficient
             beyond *= t
-        beyond *= np.exp(np.square(part) * np.float32(-0.5))  # erfc(|x| / sqrt 2)
+        beyond *= np.exp(part * part * np.float32(-0.5))  # erfc(|x| / sqrt 2)
         beyond *= size
         beyond *= np.float32(0.5)
         np.maximum(part, 0, out=part)
@@ -62,7 +62,7 @@ def gelu(x: Array) -> Array:
 
 def silu(x: Array) -> Array:
     """x times the logistic function of x."""
-    below = np.exp(np.minimum(-x, LARGEST_EXPONENT))
+    below: Array = np.exp(np.minimum(-x, LARGEST_EXPONENT))
     below += 1
     found: Array = x / below
     return found

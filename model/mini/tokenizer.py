@@ -27,7 +27,7 @@ class Words:
     """Puts conversations into token ids and ids into text."""
 
     def __init__(self, tokenizer: Any, template: str, turn: Turn) -> None:
-        """`tokenizer` knows `<SpeechHere>`; `template` is the decoder's own, `turn` how clips are put to it."""
+        """`tokenizer` knows `<SpeechHere>`; `template` is the decoder's own; `turn`: how clips are put."""
         self._tokenizer = tokenizer
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)  # as transformers'
         self._template = environment.from_string(chat_template(turn, template))
@@ -69,18 +69,17 @@ class Words:
         """The text of tokens, without commands."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def stream(self, before: Sequence[int] = ()) -> Stream:
+    def stream(self) -> Stream:
         """Text of tokens as they come."""
-        return Stream(self._tokenizer, before)
+        return Stream(self._tokenizer)
 
 
 class Stream:
     """Tokens to text, a piece as soon as its last letter is whole."""
 
-    def __init__(self, tokenizer: Any, before: Sequence[int]) -> None:
-        """`before`: tokens that the text goes on from."""
+    def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(ids=list(before), skip_special_tokens=True)
+        self._stream = DecodeStream(skip_special_tokens=True)
 
     def add(self, id_: int) -> str:
         """What a token adds; empty while a letter is not whole."""

@@ -1,0 +1,179 @@
+"""The small audio LLM as a model of the embedded engine: asked as `model.embedded.cascade.Cascade` is.
+
+It hears the sound itself, so `Account.asr_ms` is the time to hear and to read the prompt, `llm_ms` that to
+write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.audio_limits import SAMPLE_RATE
+from model.embedded import intents
+from model.embedded.answer import Account, Event, Turn
+from model.embedded.begun import Begun
+from model.embedded.in_thread import from_thread
+from model.embedded.intents import Task
+from model.embedded.recogniser import Recognised
+from model.embedded.text_model import Sampling, TextModelError
+from model.embedded.tracing import span
+from model.geometry import MIN_SAMPLES, ClipError
+from model.long_audio.forms import Task as WhisperTask
+from model.long_audio.readings import gap, shared_out
+from model.long_audio.windows import cut
+from model.mini.audio_llm import AudioLLM
+from model.mini.choice import Choice
+from model.mini.shipped import Shipped
+from model.mini.tokenizer import Words
+from model.mini.writer import Asked, PromptTooLong, Writer
+from model.prompts import TRANSCRIBE
+
+NOT_MEASURED = "This small model was not trained for that, or it was not measured how well it does it."
+CANNOT = "I cannot do that yet. {why} Ask me to {tasks}."
+NO_CLIP = "I answer about what I hear, and there is no clip. Send one, and ask me to {tasks}."
+IN_WORDS = {
+    Task.TRANSCRIBE: "transcribe the clip",
+    Task.TRANSLATE: "translate it into English",
+    Task.SUMMARISE: "summarise it",
+    Task.ANSWER: "answer a question about it",
+    Task.TALK: "talk with you",
+    Task.SPEAKER: "say who speaks",
+    Task.SOUND: "say what else is heard",
+}
+
+
+class Mini:
+    """A small audio LLM of the paper's architecture, loaded once and shared."""
+
+    def __init__(self, model: AudioLLM, config: Shipped, words: Words) -> None:
+        """As `AudioLLM.load` gives them."""
+        self._config, self._words = config, words
+        self._writer = Writer(model, config, words)
+        able = config.measured.tasks
+        self.unsupported: Mapping[Task, str] = {task: NOT_MEASURED for task in Task if task not in able}
+        """What the model cannot do and why, for `/v1/models`."""
+        self._able = " or ".join(IN_WORDS[task] for task in able)
+
+    @classmethod
+    def load(cls, folder: Path, cache: Path) -> Mini:
+        """A shipped model over the packaged weights. Raises ModelError, WeightsError."""
+        return cls(*AudioLLM.load(folder, cache))
+
+    @property
+    def languages(self) -> list[str]:
+        """Codes of the languages that it was measured on."""
+        return sorted(self._config.measured.languages)
+
+    async def answer(
+        self, turns: list[Turn], sampling: Sampling, account: Account, begun: str = ""
+    ) -> AsyncGenerator[Event, None]:
+        """Answer the last turn of a conversation; closing the iterator stops the model.
+
+        What of the answer is `begun` already is left out.
+
+        Raises:
+            ForeignBeginning: this answer does not begin like that.
+            TextModelError: the conversation does not fit, or a clip cannot be heard.
+        """
+        clips = [clip for turn in turns for clip in turn.clips]
+        account.audio_seconds = sum(clip.size for clip in clips) / SAMPLE_RATE
+        if refusal := self._refusal(turns, clips):
+            if rest := Begun(begun).beyond(refusal):
+                yield Event(text=rest)
+            return
+        asked = self._asked(turns, clips, sampling, begun.rstrip())
+        if asked.most_tokens < 1:
+            account.finish_reason = "length"
+            return
+        try:
+            async with aclosing(self._write(asked, account)) as pieces:
+                text = begun.rstrip()
+                async for piece in pieces:
+                    new = piece if text else piece.lstrip()
+                    text += new
+                    if new:
+                        yield Event(text=new, written=True)
+        except PromptTooLong as error:
+            raise TextModelError("context_length_exceeded", str(error)) from error
+        except ClipError as error:
+            raise TextModelError("audio_unfit", str(error)) from error
+
+    async def _write(self, asked: Asked, account: Account) -> AsyncGenerator[str, None]:
+        began = heard = time.monotonic()
+        account.prompt_tokens += len(self._writer.ids(asked))
+        try:
+            with span("answer"):
+                async with aclosing(from_thread(self._writer.write(asked))) as steps:
+                    async for step in steps:
+                        if step.token is None:
+                            heard = time.monotonic()
+                            continue
+                        account.completion_tokens += 1
+                        account.finish_reason = step.finish_reason or account.finish_reason
+                        yield step.text
+        finally:
+            account.asr_ms += (heard - began) * 1000
+            account.llm_ms += (time.monotonic() - heard) * 1000
+
+    def _asked(
+        self, turns: list[Turn], clips: list[NDArray[np.int16]], sampling: Sampling, begun: str
+    ) -> Asked:
+        rules = self._config.generation
+        seconds = sum(clip.size for clip in clips) / SAMPLE_RATE
+        longest = rules.most_tokens + int(rules.most_tokens_per_second * seconds)
+        return Asked(
+            clips,
+            self._words.prompt(turns, begun),
+            # `longest` bounds all of the answer, `sampling` what is new.
+            min(sampling.max_tokens, longest - len(self._words.ids(begun, ()))),
+            Choice(sampling.temperature, sampling.top_p, sampling.seed),
+            sampling.stop,
+        )
+
+    def _refusal(self, turns: list[Turn], clips: list[NDArray[np.int16]]) -> str:
+        """Why a conversation is not answered; empty where it is."""
+        if not clips:
+            return NO_CLIP.format(tasks=self._able)
+        for intent in intents.understand(turns[-1].text):
+            if intent.task in self.unsupported or intent.language:
+                return CANNOT.format(why=NOT_MEASURED, tasks=self._able)
+        return ""
+
+    def recognise(
+        self,
+        pcm: NDArray[np.int16],
+        task: WhisperTask = "transcribe",
+        language: str | None = None,
+        word_times: bool = False,
+        careful: bool = False,
+    ) -> Iterator[str | Recognised]:
+        """Read a clip of any length, shape (samples,) at 16 kHz, as `Recogniser.recognise` does.
+
+        Times of words are estimates: this model tells what was said in a window, not when.
+        """
+        said = ""
+        for window in cut(pcm):
+            piece = pcm[round(window.start * SAMPLE_RATE) : round(window.end * SAMPLE_RATE)]
+            if piece.size < MIN_SAMPLES:
+                continue
+            turn = Turn("user", TRANSCRIBE, (piece,))
+            asked = self._asked([turn], [piece], Sampling(max_tokens=self._config.generation.context), "")
+            reading = Recognised(window, language or self.languages[0])
+            for step in self._writer.write(asked):
+                if step.token is None:
+                    continue
+                reading.tokens.append(step.token)
+                new = step.text if reading.text else step.text.lstrip()
+                if new:
+                    yield new if reading.text else gap(said, new) + new
+                reading.text += new
+            said += reading.text
+            if word_times:
+                reading.words = shared_out(reading.text, window.speech)
+            yield reading
