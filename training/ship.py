@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.embedded.intents import Task
 from model.layouts import BY_MODEL_TYPE
@@ -30,7 +30,6 @@ from model.mini.shipped import (
     Measured,
     Shipped,
     packaged,
-    read,
 )
 from training import config as configs
 from training.audiollm_config import AudioLLMRun
@@ -39,7 +38,6 @@ from training.errors import ConfigError, TrainingError
 from training.errors import run as run_command
 from training.export import find, trained
 from training.run_folder import CONFIG as RUN_CONFIG
-from training.run_folder import step_of
 
 PACKAGED = {"packaged:whisper-base": "whisper-base", "packaged:smollm2": "smollm2-135m-instruct"}
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -67,20 +65,28 @@ def ship(
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty. Name a new folder.")
     built = trained(settings, checkpoint)
-    config = shipped_config(settings, built, title, measured or Measured())
-    tensors = {name: value.to(DTYPES[dtype]).contiguous() for name, value in shipped_tensors(built).items()}
+    return write(folder, settings, built, dtype, title, measured or Measured())
+
+
+def write(
+    folder: Path, settings: AudioLLMRun, built: Built, dtype: str, title: str, measured: Measured
+) -> Path:
+    """Write what a run's model has of its own into `folder` and return it. Raises TrainingError."""
+    config = shipped_config(settings, built, title, measured)
+    tensors = {
+        name: value.to(DTYPES[dtype]).contiguous() for name, value in shipped_tensors(built.model).items()
+    }
     if wide := next((name for name, value in tensors.items() if not value.isfinite().all()), None):
         raise TrainingError(f"{wide} holds numbers that {dtype} cannot. Ship it with --dtype bfloat16.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / WEIGHTS, {"run": run.name, "checkpoint": str(step_of(checkpoint))})
+        save_file(tensors, folder / WEIGHTS)
         (folder / CONFIG).write_text(config.model_dump_json(indent=1) + "\n", "utf-8")
     except OSError as error:
         raise TrainingError(
             f"{folder} could not be written: {error.strerror or error}. Free some space, then ship again "
             "into an empty folder."
         ) from error
-    read(folder)
     return folder
 
 
@@ -116,10 +122,10 @@ def shipped_config(settings: AudioLLMRun, built: Built, title: str, measured: Me
     )
 
 
-def shipped_tensors(built: Built) -> dict[str, Tensor]:
+def shipped_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The adapter, and LoRA under names without peft's, in float32."""
     found: dict[str, Any] = {}
-    for name, value in built.model.state_dict().items():
+    for name, value in model.state_dict().items():
         if name.startswith(OWN):
             found[name] = value.detach().cpu().float()
         elif ".lora_" in name:

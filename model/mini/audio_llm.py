@@ -134,8 +134,8 @@ class WithSpeechToken(Mapping[str, Array]):
         value = self._decoder[name]
         if name != EMBEDDING:
             return value
-        more = np.broadcast_to(value.mean(0), (self.rows - len(value), value.shape[1]))
-        return np.concatenate([value, more])
+        mean = value.mean(0, keepdims=True, dtype=np.float64).astype(np.float32)
+        return np.concatenate([value, mean.repeat(self.rows - len(value), axis=0)])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._decoder)
