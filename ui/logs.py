@@ -52,9 +52,10 @@ def configure() -> None:
         _log.setLevel(logging.INFO)
         _handler.setFormatter(_form)
     for name in list(streamlit_logger._loggers):
-        for handler in streamlit_logger.get_logger(name).handlers:
-            if handler.formatter is not _form:
-                handler.setFormatter(_form)
+        # Its own handler alone: others on the same logger are somebody else's, such as pytest's.
+        handler = getattr(streamlit_logger.get_logger(name), "streamlit_console_handler", None)
+        if handler is not None and handler.formatter is not _form:
+            handler.setFormatter(_form)
 
 
 def where(error: BaseException | None) -> str:
