@@ -20,12 +20,13 @@ from model.embedded import weights
 from model.layouts import AdapterKind
 from model.mini import gguf_file, shipped
 from model.mini.adapter import KINDS
-from model.mini.decoder import ROWS_AT_ONCE, Cache, Decoder, DecoderSizes
+from model.mini.decoder import Cache, Decoder, DecoderSizes
 from model.mini.encoder import Encoder, EncoderSizes
 from model.mini.functional import Array, layer_norm
 from model.mini.gguf_file import Llama
 from model.mini.shipped import Merged, Shipped
 from model.mini.tensors import ModelError, Tensors
+from model.mini.threads import Threads
 from model.mini.tokenizer import Words
 
 EMBEDDING = "model.embed_tokens.weight"
@@ -55,19 +56,20 @@ class Sizes:
 class AudioLLM:
     """Reads text with `<SpeechHere>` places and the speech embeddings that fill them; gives logits."""
 
-    def __init__(self, sizes: Sizes, parts: Parts) -> None:
+    def __init__(self, sizes: Sizes, parts: Parts, threads: int = 1) -> None:
         """Take the weights. Raises ModelError where one is missing or of another shape."""
         width, hidden = sizes.encoder.width, sizes.decoder.width
         self.speech_token = sizes.speech_token
         self.mel_bins = sizes.encoder.mel_bins
-        self._encoder = Encoder(sizes.encoder, parts.encoder)
+        shared = Threads(threads)
+        self._encoder = Encoder(sizes.encoder, parts.encoder, shared)
         self._norm = parts.own.norm("ln_speech", width)
         adapter = parts.own.below("speech_audio_adapter.")
         self._adapter = KINDS[sizes.adapter](width, sizes.stack, hidden, adapter)
-        self.decoder = Decoder(sizes.decoder, parts.decoder)
+        self.decoder = Decoder(sizes.decoder, parts.decoder, shared)
 
     @classmethod
-    def load(cls, folder: Path, cache: Path) -> tuple[AudioLLM, Shipped, Words]:
+    def load(cls, folder: Path, cache: Path, threads: int = 1) -> tuple[AudioLLM, Shipped, Words]:
         """A shipped model over the packaged weights, what its config says, and its tokenizer.
 
         `cache` is where Whisper's parts are joined. Raises ModelError, and WeightsError where a package is
@@ -84,7 +86,7 @@ class AudioLLM:
         parts = Parts(Tensors(whisper_encoder(whisper), str(whisper)), own, Tensors(merged, str(file.path)))
         sizes = decoder_sizes(file.metadata, decoder.rows)
         return (
-            cls(Sizes(EncoderSizes(), sizes, config.adapter, config.stack, words.speech), parts),
+            cls(Sizes(EncoderSizes(), sizes, config.adapter, config.stack, words.speech), parts, threads),
             config,
             words,
         )
@@ -109,8 +111,9 @@ class AudioLLM:
 
     def prefill(self, embeddings: Array, cache: Cache) -> Iterator[Array]:
         """Read a prompt, some rows at a time: the states [rows, hidden] of each."""
-        for start in range(0, len(embeddings), ROWS_AT_ONCE):
-            yield self.decoder.forward(embeddings[start : start + ROWS_AT_ONCE].copy(), cache)
+        step = self.decoder.rows_at_once
+        for start in range(0, len(embeddings), step):
+            yield self.decoder.forward(embeddings[start : start + step].copy(), cache)
 
     def next_logits(self, id_: int, cache: Cache) -> Array:
         """Logits [vocabulary] of what follows a token."""

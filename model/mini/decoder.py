@@ -6,14 +6,16 @@ rows at a time, so that their attention stays small.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from model.mini.functional import Array, rms_norm, silu, softmax
 from model.mini.tensors import Tensors
+from model.mini.threads import Threads
 
-ROWS_AT_ONCE = 256  # of a prompt; their attention to 4,096 tokens in 9 heads is 38 MB
+ROWS_AT_ONCE = 256  # of a prompt, for a thread; their attention to 4,096 tokens in 9 heads is 38 MB
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,22 @@ class Layer:
     down: Array
 
 
+@dataclass
+class Step:
+    """Rows on their way through the layers."""
+
+    x: Array  # [rows, width]
+    cache: Cache
+    rotation: tuple[Array, Array]
+    queries: dict[int, Array] = field(default_factory=dict)  # [rows, heads, head], by the first row
+
+
 class Decoder:
     """A Llama; its weights are named as in `LlamaForCausalLM`, the output layer being the embedding."""
 
-    def __init__(self, sizes: DecoderSizes, tensors: Tensors) -> None:
+    def __init__(self, sizes: DecoderSizes, tensors: Tensors, threads: Threads) -> None:
         """Take the weights. Raises ModelError where one is missing or of another shape."""
-        self.sizes = sizes
+        self.sizes, self._threads = sizes, threads
         # Turned round: the output layer is used for each token, a row of the embedding once.
         self._embedding = tensors.weight("model.embed_tokens", sizes.width, sizes.vocabulary)
         self._layers = [
@@ -73,19 +85,20 @@ class Decoder:
         """Token embeddings [tokens, width]."""
         return np.ascontiguousarray(self._embedding[:, ids].T)
 
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of a prompt are read in a step."""
+        return ROWS_AT_ONCE * self._threads.count
+
     def forward(self, x: Array, cache: Cache) -> Array:
         """Embeddings [tokens, width] that follow what is cached, to states [tokens, width]; x is used up."""
-        sizes = self.sizes
-        rotation = self._rotation(cache.length, len(x))
-        for number, layer in enumerate(self._layers):
-            normed = rms_norm(x, layer.attention_norm, sizes.eps)
-            x += self._attention(normed @ layer.qkv, rotation, number, cache) @ layer.out
-            both = rms_norm(x, layer.feed_forward_norm, sizes.eps) @ layer.gate_up
-            gate = silu(both[:, : sizes.feed_forward])
-            gate *= both[:, sizes.feed_forward :]
-            x += gate @ layer.down
+        shares = self._threads.shares(len(x))
+        step = Step(x, cache, self._rotation(cache.length, len(x)))
+        self._threads.do(partial(self._hear, step, 0), shares)
+        for number in range(len(self._layers)):
+            self._threads.do(partial(self._do, step, number), shares)
         cache.length += len(x)
-        return rms_norm(x, self._norm, sizes.eps)
+        return rms_norm(x, self._norm, self.sizes.eps)
 
     def logits(self, states: Array) -> Array:
         """States [..., width] to logits [..., vocabulary]."""
@@ -96,17 +109,36 @@ class Decoder:
         angles = np.outer(np.arange(start, start + count, dtype=np.float32), self._frequencies)
         return np.cos(angles)[:, None], np.sin(angles)[:, None]
 
-    def _attention(self, qkv: Array, rotation: tuple[Array, Array], layer: int, cache: Cache) -> Array:
-        """Tokens hear those before them: [tokens, (heads + 2 kv_heads) head] to [tokens, heads head]."""
-        sizes, count, before = self.sizes, len(qkv), cache.length
-        heads = qkv.reshape(count, -1, sizes.head)
-        rotated = _rotated(heads[:, : sizes.heads + sizes.kv_heads], *rotation)
+    def _hear(self, step: Step, number: int, rows: slice) -> None:
+        """Queries of some rows for a layer, and their keys and values into the cache."""
+        sizes, layer, cache = self.sizes, self._layers[number], step.cache
+        qkv = rms_norm(step.x[rows], layer.attention_norm, sizes.eps) @ layer.qkv
+        heads = qkv.reshape(len(qkv), -1, sizes.head)
+        turned = sizes.heads + sizes.kv_heads
+        rotated = _rotated(heads[:, :turned], *(part[rows] for part in step.rotation))
+        places = slice(cache.length + rows.start, cache.length + rows.stop)
+        cache.keys[number, :, places] = rotated[:, sizes.heads :].swapaxes(0, 1)
+        cache.values[number, :, places] = heads[:, turned:].swapaxes(0, 1)
+        step.queries[rows.start] = rotated[:, : sizes.heads]
+
+    def _do(self, step: Step, number: int, rows: slice) -> None:
+        """A layer for some rows, and what the following layer begins with."""
+        sizes, layer, x = self.sizes, self._layers[number], step.x[rows]
+        x += self._attention(step, number, rows) @ layer.out
+        both = rms_norm(x, layer.feed_forward_norm, sizes.eps) @ layer.gate_up
+        gate = silu(both[:, : sizes.feed_forward])
+        gate *= both[:, sizes.feed_forward :]
+        x += gate @ layer.down
+        if number + 1 < len(self._layers):
+            self._hear(step, number + 1, rows)
+
+    def _attention(self, step: Step, number: int, rows: slice) -> Array:
+        """What some rows hear of those before them and of themselves: [rows, heads head]."""
+        sizes, count, before = self.sizes, rows.stop - rows.start, step.cache.length + rows.start
         upto = before + count
-        cache.keys[layer, :, before:upto] = rotated[:, sizes.heads :].swapaxes(0, 1)
-        cache.values[layer, :, before:upto] = heads[:, sizes.heads + sizes.kv_heads :].swapaxes(0, 1)
-        keys, values = cache.keys[layer, :, :upto], cache.values[layer, :, :upto]
-        # Neighbouring heads share keys and values: [kv_heads, group tokens, head].
-        queries = rotated[:, : sizes.heads].swapaxes(0, 1).reshape(sizes.kv_heads, -1, sizes.head)
+        keys, values = step.cache.keys[number, :, :upto], step.cache.values[number, :, :upto]
+        # Neighbouring heads share keys and values: [kv_heads, group rows, head].
+        queries = step.queries[rows.start].swapaxes(0, 1).reshape(sizes.kv_heads, -1, sizes.head)
         scores = queries @ keys.swapaxes(1, 2)
         scores *= np.float32(sizes.head**-0.5)
         if count > 1:

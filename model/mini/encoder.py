@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from model.geometry import WINDOW_FRAMES, WINDOW_STATES
 from model.mini.functional import Array, gelu, layer_norm, softmax
 from model.mini.tensors import Tensors
+from model.mini.threads import Threads
 
 TAPS = 3  # frames that a convolution sees
 QUERIES_AT_ONCE = 125  # attention of so many states to 1,500 is 750 KB: it stays in a core's cache
@@ -47,9 +49,9 @@ class Layer:
 class Encoder:
     """Whisper's encoder; its weights are named as in `WhisperModel.encoder`."""
 
-    def __init__(self, sizes: EncoderSizes, tensors: Tensors) -> None:
+    def __init__(self, sizes: EncoderSizes, tensors: Tensors, threads: Threads) -> None:
         """Take the weights. Raises ModelError where one is missing or of another shape."""
-        self.sizes = sizes
+        self.sizes, self._threads = sizes, threads
         width = sizes.width
         self._conv1 = _convolution(tensors, "conv1", sizes.mel_bins, width)
         self._conv2 = _convolution(tensors, "conv2", width, width)
@@ -63,24 +65,40 @@ class Encoder:
         x = gelu(_dense(_taps(x, WINDOW_FRAMES, 1), self._conv1))
         x = gelu(_dense(_taps(x, WINDOW_STATES, 2), self._conv2))
         x += self._positions
-        for layer in self._layers:
-            x += _dense(self._attention(_dense(layer_norm(x, *layer.attention_norm), layer.qkv)), layer.out)
-            x += _dense(gelu(_dense(layer_norm(x, *layer.feed_forward_norm), layer.up)), layer.down)
+        shares = self._threads.shares(WINDOW_STATES)
+        # A thread that is ahead writes the next layer's while another still reads this one's.
+        now, after = (np.empty((WINDOW_STATES, 3 * self.sizes.width), np.float32) for _ in range(2))
+        self._threads.do(partial(self._hear, x, now, self._layers[0]), shares)
+        for layer, following in zip(self._layers, [*self._layers[1:], None], strict=True):
+            self._threads.do(partial(self._do, x, now, layer, after, following), shares)
+            now, after = after, now
         return layer_norm(x, *self._norm)
 
-    def _attention(self, qkv: Array) -> Array:
-        """Every state hears every other: [states, 3 width] to [states, width]."""
-        states, width, head = len(qkv), self.sizes.width, self.sizes.head
-        qkv[:, :width] *= np.float32(head**-0.5)
-        heard = np.empty((states, width), np.float32)
+    def _hear(self, x: Array, qkv: Array, layer: Layer, rows: slice) -> None:
+        """Queries, keys and values of some states for a layer."""
+        qkv[rows] = _dense(layer_norm(x[rows], *layer.attention_norm), layer.qkv)
+        qkv[rows, : self.sizes.width] *= np.float32(self.sizes.head**-0.5)
+
+    def _do(
+        self, x: Array, qkv: Array, layer: Layer, after: Array, following: Layer | None, rows: slice
+    ) -> None:
+        """A layer for some states, and what the following layer begins with."""
+        own = x[rows]
+        own += _dense(self._attention(qkv, rows), layer.out)
+        own += _dense(gelu(_dense(layer_norm(own, *layer.feed_forward_norm), layer.up)), layer.down)
+        if following:
+            self._hear(x, after, following, rows)
+
+    def _attention(self, qkv: Array, rows: slice) -> Array:
+        """What some states hear of all: from [states, 3 width] to [rows, width]."""
+        width, head = self.sizes.width, self.sizes.head
+        heard = np.empty((rows.stop - rows.start, width), np.float32)
         for start in range(0, width, head):
-            q, k, v = (
-                np.ascontiguousarray(qkv[:, part + start : part + start + head])
-                for part in (0, width, 2 * width)
-            )
-            for row in range(0, states, QUERIES_AT_ONCE):
-                rows = slice(row, row + QUERIES_AT_ONCE)
-                heard[rows, start : start + head] = softmax(q[rows] @ k.T) @ v
+            q, k, v = (qkv[:, part + start : part + start + head] for part in (0, width, 2 * width))
+            for row in range(rows.start, rows.stop, QUERIES_AT_ONCE):
+                block = slice(row, min(row + QUERIES_AT_ONCE, rows.stop))
+                into = slice(block.start - rows.start, block.stop - rows.start)
+                heard[into, start : start + head] = softmax(q[block] @ k.T) @ v
         return heard
 
 

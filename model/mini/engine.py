@@ -61,9 +61,9 @@ class Mini:
         self._able = " or ".join(IN_WORDS[task] for task in able)
 
     @classmethod
-    def load(cls, folder: Path, cache: Path) -> Mini:
+    def load(cls, folder: Path, cache: Path, threads: int = 1) -> Mini:
         """A shipped model over the packaged weights. Raises ModelError, WeightsError."""
-        return cls(*AudioLLM.load(folder, cache))
+        return cls(*AudioLLM.load(folder, cache, threads))
 
     @property
     def languages(self) -> list[str]:

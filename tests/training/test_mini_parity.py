@@ -71,7 +71,7 @@ def randomise(model: Any) -> None:
                 value.copy_(0.02 * torch.randn(value.shape))
 
 
-def as_numpy(model: Any) -> AudioLLM:
+def as_numpy(model: Any, threads: int = 1) -> AudioLLM:
     """The same model in NumPy: the frozen weights, and what would be shipped."""
     state = {name.replace(".base_layer.", "."): value.numpy() for name, value in model.state_dict().items()}
     own = Tensors({name: value.numpy() for name, value in shipped_tensors(model).items()}, "what is shipped")
@@ -103,7 +103,7 @@ def as_numpy(model: Any) -> AudioLLM:
         model.config.speech_mlp_scale_factor,
         model.config.speech_token_index,
     )
-    return AudioLLM(sizes, parts)
+    return AudioLLM(sizes, parts, threads)
 
 
 def log_probs(model: Any, ids: list[int], windows: Any) -> Any:
@@ -114,12 +114,13 @@ def log_probs(model: Any, ids: list[int], windows: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("adapter", "stack", "seed"), [("mlp", 5, 0), ("mlp", 15, 1), ("gated", 5, 2), ("gated", 15, 3)]
+    ("adapter", "stack", "seed", "threads"),
+    [("mlp", 5, 0, 1), ("mlp", 15, 1, 2), ("gated", 5, 2, 2), ("gated", 15, 3, 3)],
 )
-def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, seed: int) -> None:
+def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, seed: int, threads: int) -> None:
     """Two windows; so many tokens that the prompt is read in more than one step where the stack is 5."""
     model = tiny_model(adapter, stack, seed)
-    ours = as_numpy(model)
+    ours = as_numpy(model, threads)
     random = np.random.default_rng(seed)
     windows = [random.standard_normal((80, 3_000)).astype(np.float32) for _ in range(2)]
     places = [SPEECH] * (2 * 1_500 // stack)
