@@ -20,7 +20,7 @@ from model.embedded import weights
 from model.layouts import AdapterKind
 from model.mini import gguf_file, shipped
 from model.mini.adapter import KINDS
-from model.mini.decoder import Cache, Decoder, DecoderSizes
+from model.mini.decoder import ROWS_AT_ONCE, Cache, Decoder, DecoderSizes
 from model.mini.encoder import Encoder, EncoderSizes
 from model.mini.functional import Array, layer_norm
 from model.mini.gguf_file import Llama
@@ -111,9 +111,8 @@ class AudioLLM:
 
     def prefill(self, embeddings: Array, cache: Cache) -> Iterator[Array]:
         """Read a prompt, some rows at a time: the states [rows, hidden] of each."""
-        step = self.decoder.rows_at_once
-        for start in range(0, len(embeddings), step):
-            yield self.decoder.forward(embeddings[start : start + step].copy(), cache)
+        for start in range(0, len(embeddings), ROWS_AT_ONCE):
+            yield self.decoder.forward(embeddings[start : start + ROWS_AT_ONCE].copy(), cache)
 
     def next_logits(self, id_: int, cache: Cache) -> Array:
         """Logits [vocabulary] of what follows a token."""

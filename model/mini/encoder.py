@@ -10,9 +10,10 @@ import numpy as np
 from model.geometry import WINDOW_FRAMES, WINDOW_STATES
 from model.mini.functional import Array, gelu, layer_norm, softmax
 from model.mini.tensors import Tensors
-from model.mini.threads import Threads
+from model.mini.threads import Threads, shares
 
 TAPS = 3  # frames that a convolution sees
+SHARE = 250  # states for a thread at once
 QUERIES_AT_ONCE = 125  # attention of so many states to 1,500 is 750 KB: it stays in a core's cache
 Linear = tuple[Array, Array]  # weight [inside, outside], bias [outside]
 Norm = tuple[Array, Array]
@@ -65,12 +66,12 @@ class Encoder:
         x = gelu(_dense(_taps(x, WINDOW_FRAMES, 1), self._conv1))
         x = gelu(_dense(_taps(x, WINDOW_STATES, 2), self._conv2))
         x += self._positions
-        shares = self._threads.shares(WINDOW_STATES)
+        parts = shares(WINDOW_STATES, SHARE)
         # A thread that is ahead writes the next layer's while another still reads this one's.
         now, after = (np.empty((WINDOW_STATES, 3 * self.sizes.width), np.float32) for _ in range(2))
-        self._threads.do(partial(self._hear, x, now, self._layers[0]), shares)
+        self._threads.do(partial(self._hear, x, now, self._layers[0]), parts)
         for layer, following in zip(self._layers, [*self._layers[1:], None], strict=True):
-            self._threads.do(partial(self._do, x, now, layer, after, following), shares)
+            self._threads.do(partial(self._do, x, now, layer, after, following), parts)
             now, after = after, now
         return layer_norm(x, *self._norm)
 
@@ -95,10 +96,10 @@ class Encoder:
         heard = np.empty((rows.stop - rows.start, width), np.float32)
         for start in range(0, width, head):
             q, k, v = (qkv[:, part + start : part + start + head] for part in (0, width, 2 * width))
-            for row in range(rows.start, rows.stop, QUERIES_AT_ONCE):
-                block = slice(row, min(row + QUERIES_AT_ONCE, rows.stop))
-                into = slice(block.start - rows.start, block.stop - rows.start)
-                heard[into, start : start + head] = softmax(q[block] @ k.T) @ v
+            own = q[rows]
+            for row in range(0, len(own), QUERIES_AT_ONCE):
+                block = slice(row, row + QUERIES_AT_ONCE)
+                heard[block, start : start + head] = softmax(own[block] @ k.T) @ v
         return heard
 
 

@@ -135,6 +135,17 @@ def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, seed: in
     assert np.abs(deaf[-1] - expected[-1]).max() > 100 * CLOSE  # and on what is heard
 
 
+def test_the_number_of_threads_changes_no_bit() -> None:
+    model = tiny_model("mlp", 5, 6)
+    random = np.random.default_rng(6)
+    window = random.standard_normal((80, 3_000)).astype(np.float32)
+    ids = [*random.integers(0, SPEECH, 150).tolist(), *[SPEECH] * 300]
+    one, three = (
+        ours.score(ids, [ours.speech_embeddings(window)]) for ours in (as_numpy(model), as_numpy(model, 3))
+    )
+    assert np.array_equal(one, three)
+
+
 def test_a_token_at_a_time_gives_what_a_whole_text_gives() -> None:
     ours = as_numpy(tiny_model("mlp", 15, 4))
     ids = np.random.default_rng(4).integers(0, SPEECH, 20).tolist()
