@@ -23,6 +23,7 @@ from model.embedded.intents import Task
 from model.embedded.recogniser import Recognised
 from model.embedded.text_model import Sampling, TextModelError
 from model.embedded.tracing import span
+from model.errors import BadRequest
 from model.geometry import MIN_SAMPLES, ClipError
 from model.long_audio.forms import Task as WhisperTask
 from model.long_audio.readings import gap, shared_out
@@ -79,7 +80,8 @@ class Mini:
 
         Raises:
             ForeignBeginning: this answer does not begin like that.
-            TextModelError: the conversation does not fit, or a clip cannot be heard.
+            TextModelError: the conversation does not fit.
+            BadRequest: a clip is too short to be heard.
         """
         clips = [clip for turn in turns for clip in turn.clips]
         account.audio_seconds = sum(clip.size for clip in clips) / SAMPLE_RATE
@@ -102,7 +104,7 @@ class Mini:
         except PromptTooLong as error:
             raise TextModelError("context_length_exceeded", str(error)) from error
         except ClipError as error:
-            raise TextModelError("audio_unfit", str(error)) from error
+            raise BadRequest("audio_unfit", str(error), "messages") from error
 
     async def _write(self, asked: Asked, account: Account) -> AsyncGenerator[str, None]:
         began = heard = time.monotonic()
