@@ -1,6 +1,6 @@
 """The no-repeat n-gram guard: no n tokens in a row that the prompt or the answer has had already.
 
-The rule of `model.vllm_plugin.no_repeat`, for one answer.
+One answer's; `model.vllm_plugin.no_repeat` keeps one a request.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class NoRepeat:
             self._followers[self._last()].add(token)
         self._tokens.append(token)
 
-    def banned(self) -> list[int]:
+    def banned(self) -> set[int]:
         """The tokens that would repeat an n-gram now."""
         if not self._size or len(self._tokens) < self._size:
-            return []
-        return list(self._followers.get(self._last(), ()))
+            return set()
+        return self._followers.get(self._last(), set())
 
     def _last(self) -> tuple[int, ...]:
         return tuple(self._tokens[len(self._tokens) - self._size + 1 :])

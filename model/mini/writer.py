@@ -139,7 +139,7 @@ class Writer:
         for number in range(1, most + 1):
             log_probs = log_softmax(logits)
             allowed = logits[: self._words.speech].copy()  # no place of sound, nor what is beyond
-            allowed[guard.banned()] = -np.inf
+            allowed[list(guard.banned())] = -np.inf
             token = asked.choice(allowed)
             log_prob = float(log_probs[token])
             if token in rules.end_tokens:

@@ -11,7 +11,6 @@ Given to vLLM as `--logits-processors model.vllm_plugin.no_repeat:NoRepeatNGram`
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,8 @@ from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcRequestState
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as DeviceInterface
 
+from model.mini.no_repeat import NoRepeat
+
 if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.config import VllmConfig
@@ -33,15 +34,12 @@ PENDING = -1  # stands in a token list where vLLM has not yet read the token bac
 
 
 class History:
-    """The tokens of one request and what has followed each (n - 1)-gram of them."""
+    """The guard of one request, which follows vLLM's own list of its tokens."""
 
     def __init__(self, size: int, prompt: list[int], output: list[int]) -> None:
-        self._size = size
-        self._output = output  # vLLM's own list: it grows as the answer does
+        self._guard = NoRepeat(size, prompt)
+        self._output = output  # it grows as the answer does
         self._read = 0
-        self._tokens: list[int] = []
-        self._followers: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
-        self._add(prompt)
 
     def banned(self) -> set[int]:
         """The tokens that would repeat an n-gram now."""
@@ -49,19 +47,9 @@ class History:
         if PENDING in fresh:
             fresh = fresh[: fresh.index(PENDING)]
         self._read += len(fresh)
-        self._add(fresh)
-        if len(self._tokens) < self._size:
-            return set()
-        return self._followers.get(self._last(), set())
-
-    def _add(self, tokens: list[int]) -> None:
-        for token in tokens:
-            if len(self._tokens) >= self._size - 1:
-                self._followers[self._last()].add(token)
-            self._tokens.append(token)
-
-    def _last(self) -> tuple[int, ...]:
-        return tuple(self._tokens[len(self._tokens) - self._size + 1 :])
+        for token in fresh:
+            self._guard.add(token)
+        return self._guard.banned()
 
 
 class OnHost:
