@@ -137,7 +137,6 @@ def test_one_that_refuses_is_not_away(server: RedisServer, caplog: pytest.LogCap
 
 
 @pytest.mark.usefixtures("patient_with_redis")
-@pytest.mark.usefixtures("patient_with_redis")
 def test_many_at_once_share_a_few_connections(server: RedisServer) -> None:
     async def main() -> None:
         link = RedisLink(server.secret_url, "x:")
