@@ -112,10 +112,13 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
         Turns(built.processor, config.data.max_tokens),
         model.config.speech_token_index,
         config.model.stack,
+        run.repeat,
     )
     LeftOut(config.run, 0).write(tuple(examples.left_out))
     head, words = load_head(run.warm_up.run, model.get_input_embeddings().weight.detach(), tokenizer)
     settings = arguments(config, model)
+    if settings.device.type == "cpu":  # torch's own attention takes twice the time there, at such lengths
+        model.text_decoder.set_attn_implementation("eager")
     count = config.schedule.steps * settings.gradient_accumulation_steps
     batches = Batches(
         examples, [row["kept"] for row in examples.rows], config.batch.per_device, count, config.seed

@@ -35,6 +35,7 @@ from training.warm_up import best_of, warm_up
 from training.wer import normaliser, word_errors
 
 EXAMPLES = 5  # on the page
+ONE_ANSWER = ("gender", "accent", "rate", "speakers", "speech", "sqa")  # tasks
 DONE = "mini.json"  # in stage 2's folder: what each finished step found, and its seconds
 
 
@@ -88,9 +89,20 @@ def evaluate(run: MiniRun) -> dict[str, Any]:
             "rows": len(every.rows),
             "losses": every.losses(),
             "wer": {source: _said(read, source) for source in sorted({each.source for each in read})},
+            "answers": {
+                task: _answered(run, built, name, task) for task in ONE_ANSWER if task in every.tasks
+            },
             "examples": [(each.said, each.written) for each in read[:: max(1, len(read) // EXAMPLES)]],
         }
     return found
+
+
+def _answered(run: MiniRun, built: Built, name: str, task: str) -> dict[str, float]:
+    """How often a task's one right answer was given, word by word."""
+    same = normaliser()
+    read = Listener.of(run, built, name, run.eval_rows, task).read()
+    right = sum(same(each.said) == same(each.written) for each in read)
+    return {"right": right, "asked": len(read)}
 
 
 def _said(read: list[Reading], source: str) -> dict[str, float]:

@@ -67,6 +67,7 @@ class MiniRun:
     listen: AudioLLMRun
     ctc_weight: float = 0.3  # of the CTC loss beside the language model's
     eval_rows: int = 200  # of held-out voices and of people each
+    repeat: dict[str, int] = field(default_factory=dict)  # how often stage 2 hears a task's rows in an epoch
 
     def __post_init__(self) -> None:
         model = self.listen.model
@@ -80,3 +81,5 @@ class MiniRun:
             raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
         if self.eval_rows < 2 or self.ctc_weight < 0:
             raise ValueError("eval_rows must be at least 2, and ctc_weight at least 0.")
+        if any(times < 1 for times in self.repeat.values()):
+            raise ValueError("repeat says how often a task's rows are heard in an epoch: at least once.")

@@ -7,6 +7,7 @@ copying it boldly. So the word error rate on people's speech is what counts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -64,6 +65,12 @@ class Listener:
             raise DataError(f"{folder_of(run, which)} holds {len(rows)} rows to evaluate on; two are needed.")
         count = min(count, len(rows))
         return cls(built, examples, [rows[place * len(rows) // count] for place in range(count)], stack)
+
+    @property
+    def tasks(self) -> set[str]:
+        """Tasks that at least two of the split's rows ask for."""
+        held = Counter(row["task"] for row in self.examples.rows)
+        return {task for task, count in held.items() if count > 1}
 
     @torch.inference_mode()
     def losses(self, kinds: Sequence[Audio] = get_args(Audio)) -> dict[str, float]:

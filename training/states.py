@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,20 @@ class StateExamples:
     Rows that cannot be used are in `left_out`, with reasons.
     """
 
-    def __init__(self, features: Features, turns: Turns, speech_token: int, stack: int) -> None:
+    def __init__(
+        self,
+        features: Features,
+        turns: Turns,
+        speech_token: int,
+        stack: int,
+        repeat: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """`repeat`: how often the rows of a task are there, where it is not once."""
         self._features, self._turns = features, turns
         self._speech_token, self._stack = speech_token, stack
         self.left_out: list[str] = []
-        self.rows = [row for row in features.rows if self._fit(row)]
+        fitting = [row for row in features.rows if self._fit(row)]
+        self.rows = [row for row in fitting for _ in range(repeat.get(row["task"], 1))]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -18,11 +19,14 @@ from training.build_model import build
 from training.config import load
 from training.data import schema
 from training.errors import CheckpointMismatch, ConfigError
+from training.feature_store import Features
+from training.features import folder_of
 from training.listen import listen, stage_2
 from training.mini import evaluate, mini
 from training.mini_config import MiniRun
 from training.mini_evaluation import Listener
-from training.states import embedded
+from training.states import StateExamples, embedded
+from training.turns import Turns
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,16 @@ def test_only_adapter_and_lora_are_trained_and_resumed_to_the_bit(run: MiniRun) 
     assert all(torch.equal(held[name], again[name]) for name in held)
 
 
+def test_a_tasks_rows_are_heard_as_often_as_the_config_says(run: MiniRun) -> None:
+    built = build(stage_2(run))
+    features = Features(folder_of(run, "corpus"), "train")
+    turns, token = Turns(built.processor, 640), built.model.config.speech_token_index
+    once = StateExamples(features, turns, token, 5)
+    often = StateExamples(features, turns, token, 5, {"asr": 3})
+    asked = Counter(row["task"] for row in once.rows)
+    assert Counter(row["task"] for row in often.rows) == asked | {"asr": 3 * asked["asr"]}
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -106,6 +120,7 @@ def test_only_adapter_and_lora_are_trained_and_resumed_to_the_bit(run: MiniRun) 
         ("listen.model.stack=12", "1, 3, 5 or 15"),
         ("listen.spec_augment={}", "spec_augment"),
         ("eval_rows=1", "at least 2"),
+        ("repeat={gender: 0}", "at least once"),
     ],
 )
 def test_a_config_that_cannot_be_meant_is_refused(changed: str, said: str) -> None:
