@@ -37,8 +37,8 @@ def press_the_microphone(visitor: Visitor) -> None:
     visitor.settle()
     button = visitor.page.frame_locator(".st-key-record iframe").locator("button").first
     button.wait_for()
-    # By force: on a busy machine Chromium has drawn no frame of a new iframe for 30 s, and the usual click waits for
-    # two. The page stands still by now.
+    # By force: on a busy machine Chromium has drawn no frame of a new iframe for 30 s, and the usual click
+    # waits for two. The page stands still by now.
     button.click(force=True)
 
 
