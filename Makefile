@@ -11,7 +11,7 @@ TRAIN := .venv-train/bin
 TRAIN_PIP := $(TRAIN)/python -m pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo event test eval vllm train-env gateways check style samples supply-chain system
+.PHONY: help demo event test eval mini vllm train-env gateways check style samples supply-chain system
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -30,6 +30,16 @@ train-env: .venv-train/train ## Make .venv-train, for training/: data preparatio
 
 eval: .venv/eval system ## Measure the small models on the bundled set, and put the table into README.md
 	@$(BIN)/python -m evaluation.bundled --readme README.md
+
+# Each step goes on where it was stopped, so the same command does too.
+mini: train-env ## Train MERaLiON-Mini again, from its corpus to what ships: a night on two cores
+	@tests/system-packages mini
+	@$(TRAIN)/python -m training.data.synthesise --human corpora/human
+	@$(TRAIN)/python -m training.data.synthesise --config training/configs/synthesise_mini_25h.yaml
+	@$(TRAIN)/python -m training.mini --config training/configs/mini_25h.yaml --resume
+	@rm -rf runs/mini_25h/shipped
+	@$(TRAIN)/python -m training.ship runs/mini_25h runs/mini_25h/shipped --dtype float32
+	@echo "It is in runs/mini_25h/shipped. MERALION_ENGINE_MINI=runs/mini_25h/shipped make demo serves it."
 
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
 test: .venv/test .venv/eval .venv/event .venv/kubernetes train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
