@@ -20,7 +20,8 @@ from pathlib import Path
 
 from model.checkpoints.inspect import inspect
 from model.layouts import LAYOUTS
-from model.mini import MINI_ID, WEIGHTS
+from model.mini import WEIGHTS
+from model.mini.shipped import MINI_ID
 
 MAKERS = ("torch", "transformers", "safetensors")  # what writing a checkpoint needs
 

@@ -2,6 +2,5 @@
 
 from pathlib import Path
 
-MINI_ID = "meralion-mini"
 WEIGHTS = Path(__file__).parent / "weights"
 """The folder of MERaLiON-Mini, as `training.ship` wrote it."""
