@@ -24,6 +24,7 @@ class Measured:
 
     systems: dict[str, str] = field(default_factory=dict)  # titles by id
     datasets: list[Dataset] = field(default_factory=list)
+    clips: dict[str, int] = field(default_factory=dict)  # by data set
     figures: list[Figure] = field(default_factory=list)
     not_offered: dict[str, list[str]] = field(default_factory=dict)  # data sets by system: it was not asked
     answers: dict[str, list[tuple[Dataset, Answer]]] = field(default_factory=dict)  # by system
@@ -57,6 +58,7 @@ def measure(
             measured.left_out[f"{dataset.row}: {dataset.title}"] = str(why)
             continue
         measured.datasets.append(dataset)
+        measured.clips[dataset.id] = len(clips)
         for system in systems:
             measured.systems[system.id] = system.title
             if not offers(system.id, dataset.task):

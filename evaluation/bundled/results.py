@@ -56,6 +56,7 @@ def data(measured: Measured, took_s: float) -> dict[str, Any]:
         "systems": measured.systems,
         "measures": [asdict(one) for one in measures(measured.datasets)],
         "figures": [asdict(one) for one in measured.figures],
+        "clips": measured.clips,
         "not_offered": measured.not_offered,
         "efforts": {system: effort(asked) for system, asked in measured.answers.items()},
         "left_out": measured.left_out,
@@ -83,13 +84,12 @@ def table(found: Mapping[str, Any]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for each in found["measures"]:
         row = {system: cells.get((system, each["id"])) for system in found["systems"]}
-        clips = max((one.n for one in row.values() if one), default=0)
         dataset = each["id"].removesuffix(OWN)
         shown = [
             "cannot" if dataset in found["not_offered"].get(system, ()) else _cell(one)
             for system, one in row.items()
         ]
-        lines.append(f"| {' | '.join([each['title'], str(clips), *shown])} |")
+        lines.append(f"| {' | '.join([each['title'], str(found['clips'][dataset]), *shown])} |")
     return "\n".join(lines)
 
 

@@ -106,7 +106,7 @@ def test_what_a_system_does_not_offer_it_is_not_asked(tmp_path: Path) -> None:
     assert measured.not_offered == {"scripted": ["bundled_singlish_sqa", "bundled_voices_gender"]}
     assert {one.measure for one in measured.figures} == {"bundled_singlish_asr", "bundled_singlish_asr:own"}
     text = results.page(results.data(measured, 1.0))
-    assert text.count("| cannot |") == 2
+    assert text.count("| 1 | cannot |") == 2
     assert text.rstrip().endswith("| - |")  # no answer to a question, so none has a length
 
 
@@ -139,6 +139,7 @@ def found(*figures: Figure, measures: tuple[Measure, ...] = (WER, ASKED)) -> dic
         "systems": {"one": "One", "two": "Two"},
         "measures": [vars(one) for one in measures],
         "figures": [vars(one) for one in figures],
+        "clips": {WER.id: 8, ASKED.id: 18},
         "not_offered": {},
     }
 
