@@ -27,6 +27,7 @@ class AudioLLMConfig(PreTrainedConfig):
         speech_mlp_scale_factor: encoder states stacked into one audio token (15: 300 ms).
         speech_token_index: id of `<SpeechHere>` in the tokenizer.
         speech_adapter: "mlp" (v1) or "gated" (-2 and -3); None: the release's.
+        answers: how they are written, as `model.mini.shipped.Generation`; None: as the release's are.
 
     Raises ValueError for an adapter that is not known, or a stack that does not divide 1,500 states.
     """
@@ -39,6 +40,7 @@ class AudioLLMConfig(PreTrainedConfig):
     speech_mlp_scale_factor: int = 15
     speech_token_index: int = SPEECH_TOKEN_INDEX
     speech_adapter: str | None = None
+    answers: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.speech_config = _speech_config(self.speech_config)
@@ -79,6 +81,11 @@ class AudioLLMConfig(PreTrainedConfig):
     def window_tokens(self) -> int:
         """Audio tokens of one 30 s window: 100 in the published models."""
         return WINDOW_STATES // self.speech_mlp_scale_factor
+
+    @property
+    def no_repeat_ngram(self) -> int:
+        """Tokens in a row that no answer has twice; 0: no guard."""
+        return int(self.answers["no_repeat_ngram"] if self.answers else self.layout.no_repeat_ngram)
 
     @property
     def embedding_scale(self) -> float:

@@ -4,6 +4,7 @@ python -m evaluation.bundled                     # evaluation/results/bundled.md
 python -m evaluation.bundled --readme README.md  # and the table between its <!-- make eval --> marks
 python -m evaluation.bundled --check             # against the results that are kept: 1 where a line got worse
 python -m evaluation.bundled --limit 2           # a quick look, which writes no results
+python -m evaluation.bundled --every-task        # what the small audio model could offer; writes none either
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ def main(words: list[str] | None = None) -> int:
     """Measure, then write or compare. 0: done; 1: worse than before; 2: it could not be done."""
     parser = _parser()
     asked = parser.parse_args(words)
-    if asked.check and asked.limit:
-        parser.error("--check compares whole data sets: leave out --limit")
+    if asked.check and (asked.limit or asked.every_task):
+        parser.error(
+            "--check compares what is offered, over whole data sets: leave out --limit, --every-task"
+        )
     try:
         return _measure(asked)
     except EvaluationError as error:
@@ -45,8 +48,9 @@ def _measure(asked: argparse.Namespace) -> int:
     before = results.read(asked.results) if asked.check else None
     out = _made(asked.out / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
     known, datasets = systems(), list(sets.datasets().values())
-    with house.started(out, telling.waiting) as up:
-        measured = measuring.measure(measuring.rows(up, known), datasets, out, telling.line, asked.limit)
+    with house.started(out, telling.waiting, asked.every_task) as up:
+        asking = measuring.rows(up, known)
+        measured = measuring.measure(asking, datasets, out, telling.line, asked.limit, up.offers)
     measured.left_out |= up.left_out
     found = results.data(measured, time.monotonic() - began)
     print(results.table(found))
@@ -55,7 +59,7 @@ def _measure(asked: argparse.Namespace) -> int:
     telling.line(f"{found['took_s']:.0f} s. Every answer is in {out}.")
     if before:
         return _compare(before, found)
-    if asked.limit is None:
+    if asked.limit is None and not asked.every_task:
         results.write(found, asked.results)
         if asked.readme:
             readme.put_table(asked.readme, f"{results.table(found)}\n\n{results.LEGEND}")
@@ -97,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="compare with the results that are kept; write none"
     )
     parser.add_argument("--limit", type=_clips, help="so many clips of each data set; write no results")
+    parser.add_argument(
+        "--every-task",
+        action="store_true",
+        help="ask the small audio model also what it does not offer, to see what it may; write no results",
+    )
     return parser
 
 

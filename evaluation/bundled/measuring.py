@@ -11,7 +11,7 @@ from pathlib import Path
 from evaluation import runner, scoring
 from evaluation.bundled import figures, sets
 from evaluation.bundled.figures import Figure
-from evaluation.bundled.house import MINI_ID, House
+from evaluation.bundled.house import House
 from evaluation.core import ANSWERS, Answer, kept
 from evaluation.errors import DataError
 from evaluation.registry import Dataset
@@ -24,7 +24,9 @@ class Measured:
 
     systems: dict[str, str] = field(default_factory=dict)  # titles by id
     datasets: list[Dataset] = field(default_factory=list)
+    clips: dict[str, int] = field(default_factory=dict)  # by data set
     figures: list[Figure] = field(default_factory=list)
+    not_offered: dict[str, list[str]] = field(default_factory=dict)  # data sets by system: it was not asked
     answers: dict[str, list[tuple[Dataset, Answer]]] = field(default_factory=dict)  # by system
     left_out: dict[str, str] = field(default_factory=dict)  # what is not in the table, and why
 
@@ -32,14 +34,11 @@ class Measured:
 def rows(house: House, known: Mapping[str, System]) -> list[System]:
     """The rows of systems.toml for what is up there, asked one question at a time.
 
-    One at a time, since what is decoded side by side is not the same to the last bit. The two of the embedded
-    engine hear the whole clip when they are asked a question, as visitors do, and not its first 30 s.
+    One at a time, since what is decoded side by side is not the same to the last bit. They hear the whole
+    clip when they are asked a question, as visitors have it, and not its first 30 s.
     """
-    found = []
-    for row in chosen(list(house.models), known):
-        here = {"base_url": house.base_url, "model": row.id, "concurrency": 1}
-        found.append(row.model_copy(update=here if row.id == MINI_ID else here | {"head_s": 0.0}))
-    return found
+    here = {"base_url": house.base_url, "concurrency": 1, "head_s": 0.0}
+    return [row.model_copy(update=here | {"model": row.id}) for row in chosen(list(house.offered), known)]
 
 
 def measure(
@@ -48,8 +47,9 @@ def measure(
     out: Path,
     tell: Callable[[str], None],
     limit: int | None,
+    offers: Callable[[str, str], bool],
 ) -> Measured:
-    """Ask and score; answers are kept below `out`. Raises EvaluationError."""
+    """Ask what a system `offers`, and score; answers are kept below `out`. Raises EvaluationError."""
     measured = Measured()
     for dataset in datasets:
         try:
@@ -58,12 +58,16 @@ def measure(
             measured.left_out[f"{dataset.row}: {dataset.title}"] = str(why)
             continue
         measured.datasets.append(dataset)
+        measured.clips[dataset.id] = len(clips)
         for system in systems:
+            measured.systems[system.id] = system.title
+            if not offers(system.id, dataset.task):
+                measured.not_offered.setdefault(system.id, []).append(dataset.id)
+                continue
             began = time.monotonic()
             tally = runner.run(system, dataset, clips, out, limit=limit, concurrency=1)
             answers = list(kept(tally.folder / ANSWERS, Answer))
             result = scoring.score(tally.folder, dataset)
-            measured.systems[system.id] = system.title
             measured.figures += figures.of(result, dataset, answers)
             measured.answers.setdefault(system.id, []).extend((dataset, one) for one in answers)
             how = tally.words.partition(": ")[2]

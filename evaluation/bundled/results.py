@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from evaluation.bundled import machine
-from evaluation.bundled.figures import Figure, Measure, measures
+from evaluation.bundled.figures import OWN, Figure, Measure, measures
 from evaluation.bundled.measuring import Measured
 from evaluation.core import Answer
 from evaluation.errors import RunError
@@ -39,7 +39,8 @@ Versions: {versions}.
 LEGEND = (
     "Per cent, in brackets the 95 % interval by bootstrap over the clips. Word errors (lower is better) are "
     "over the corpus, by AudioBench's normaliser unless another is named; a question is answered if an "
-    "accepted phrase stands in the answer and no rejected one. `cannot`: it says so each time; not right."
+    "accepted phrase stands in the answer and no rejected one. `cannot`: it does not offer that and is not "
+    "asked, or says so each time."
 )
 
 
@@ -55,12 +56,14 @@ def data(measured: Measured, took_s: float) -> dict[str, Any]:
         "systems": measured.systems,
         "measures": [asdict(one) for one in measures(measured.datasets)],
         "figures": [asdict(one) for one in measured.figures],
+        "clips": measured.clips,
+        "not_offered": measured.not_offered,
         "efforts": {system: effort(asked) for system, asked in measured.answers.items()},
         "left_out": measured.left_out,
     }
 
 
-def effort(asked: Sequence[tuple[Dataset, Answer]]) -> dict[str, float]:
+def effort(asked: Sequence[tuple[Dataset, Answer]]) -> dict[str, float | None]:
     """What a system's answers took, in seconds, and how long those to questions are, in words.
 
     An answer that repeats the whole clip holds every accepted phrase, so the length is told with the figures.
@@ -70,7 +73,7 @@ def effort(asked: Sequence[tuple[Dataset, Answer]]) -> dict[str, float]:
         "asked": len(asked),
         "sound_s": round(sum(one.audio_s for _, one in asked), 1),
         "answers_s": round(sum(one.total_s for _, one in asked), 1),
-        "words": median(words or [0]),
+        "words": median(words) if words else None,
     }
 
 
@@ -80,9 +83,13 @@ def table(found: Mapping[str, Any]) -> str:
     heads = ["", "clips", *found["systems"].values()]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for each in found["measures"]:
-        row = [cells.get((system, each["id"])) for system in found["systems"]]
-        clips = max((one.n for one in row if one), default=0)
-        lines.append(f"| {' | '.join([each['title'], str(clips), *map(_cell, row)])} |")
+        row = {system: cells.get((system, each["id"])) for system in found["systems"]}
+        dataset = each["id"].removesuffix(OWN)
+        shown = [
+            "cannot" if dataset in found["not_offered"].get(system, ()) else _cell(one)
+            for system, one in row.items()
+        ]
+        lines.append(f"| {' | '.join([each['title'], str(found['clips'][dataset]), *shown])} |")
     return "\n".join(lines)
 
 
@@ -92,7 +99,7 @@ def page(found: Mapping[str, Any]) -> str:
     notes += [f"- Left out: {what}. {why}" for what, why in found["left_out"].items()]
     times = [
         f"| {found['systems'][name]} | {one['asked']} | {one['sound_s']:.0f} s | {one['answers_s']:.0f} s |"
-        f" {one['words']:.0f} |"
+        f" {'-' if one['words'] is None else format(one['words'], '.0f')} |"
         for name, one in found["efforts"].items()
     ]
     return _TEXT.format(

@@ -24,6 +24,9 @@ _SOURCES: Mapping[tuple[str, str], Callable[[str], Iterator[Example]]] = {
     ("asterisk-core-sounds-en", "gender"): lambda _: people.prompts_by_sex(),
 }
 
+# What a model offers that is asked a data set's task, as `/v1/models` names it.
+CAPABILITIES = {"asr": "transcribe", "sqa": "answer", "gender": "speaker"}
+
 
 @cache
 def datasets() -> Mapping[str, Dataset]:

@@ -3,9 +3,10 @@
 python -m model.checkpoints inspect DIR
 python -m model.checkpoints build DIR --layout v1|v2|v3-asr|open [--decoder llama] [--preset base-100m] ...
 python -m model.checkpoints convert DIR
+python -m model.checkpoints assemble meralion-mini DIR
 python -m model.checkpoints download HUB_ID DIR
 
-`inspect` needs no torch; the others run in .venv-vllm. Exit codes: 0 done, 1 the checkpoint cannot be served
+`inspect` and `assemble` need no torch; the others run in .venv-vllm. Exit codes: 0 done, 1 the checkpoint cannot be served
 or fetched, 2 the command cannot be run as things are.
 """
 
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from model.checkpoints.inspect import inspect
 from model.layouts import LAYOUTS
+from model.mini import WEIGHTS
+from model.mini.shipped import MINI_ID
 
 MAKERS = ("torch", "transformers", "safetensors")  # what writing a checkpoint needs
 
@@ -101,6 +104,19 @@ def _convert(options: argparse.Namespace) -> int:
     return _inspect(options)
 
 
+def _assemble(options: argparse.Namespace) -> int:
+    from model.checkpoints.assemble import assemble
+    from model.embedded.weights import WeightsError, default_cache
+    from model.mini.tensors import ModelError
+
+    _make_folder(options.folder)
+    try:
+        assemble(options.model, options.folder, default_cache())
+    except (ModelError, WeightsError) as error:
+        raise CannotRunError(str(error)) from error
+    return _inspect(options)
+
+
 def _download(options: argparse.Namespace) -> int:
     _needs("huggingface_hub")
     from model.checkpoints.download import DownloadError, download, licence_of
@@ -116,6 +132,10 @@ def _download(options: argparse.Namespace) -> int:
         return 1
     print(f"Downloaded at the revision {commit}; give it with --revision to get the same files again.")
     return _inspect(options)
+
+
+def _shipped(text: str) -> Path:
+    return WEIGHTS if text == MINI_ID else Path(text)
 
 
 def _positive(text: str) -> int:
@@ -153,6 +173,11 @@ def _parser() -> argparse.ArgumentParser:
     converted.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     converted.add_argument("--seed", type=int, default=0, help="of the new adapter")
     converted.set_defaults(run=_convert)
+
+    assembled = commands.add_parser("assemble", help="make what ships of a small audio LLM a whole checkpoint")
+    assembled.add_argument("model", type=_shipped, help=f"{MINI_ID}, or a folder that training.ship wrote")
+    assembled.add_argument("folder", type=Path)
+    assembled.set_defaults(run=_assemble)
 
     fetched = commands.add_parser("download", help="fetch a published checkpoint from Hugging Face")
     fetched.add_argument("hub_id")

@@ -1,15 +1,19 @@
 """What a safetensors file says it holds, read from its header: names, types and shapes, never the weights.
 
-A file is 8 bytes (the header's length, little-endian), the header as JSON, and the tensors' bytes.
+And files written without the `safetensors` package, which the demo does not have. A file is 8 bytes (the header's length, little-endian), the header as JSON, and the tensors' bytes.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 LENGTH_BYTES = 8
 LARGEST_HEADER = 100_000_000  # bytes; the format's own limit, and read only after the file's size agrees
@@ -72,6 +76,21 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{path.name} is cut short: {size:,} of {whole:,} bytes are there; download it again."
         )
     return found
+
+
+def write(path: Path, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Write float32 tensors."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers reads no file without it
+    end = 0
+    for name, value in tensors.items():
+        begin, end = end, end + value.nbytes
+        header[name] = {"dtype": "F32", "shape": value.shape, "data_offsets": (begin, end)}
+    raw = json.dumps(header).encode()
+    raw += b" " * (-len(raw) % LENGTH_BYTES)
+    with path.open("wb") as file:
+        file.write(len(raw).to_bytes(LENGTH_BYTES, "little") + raw)
+        for value in tensors.values():
+            file.write(np.ascontiguousarray(value, "<f4").data)
 
 
 def _tensor(name: str, entry: dict[str, Any]) -> Tensor:

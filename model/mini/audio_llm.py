@@ -23,7 +23,7 @@ from model.mini.adapter import KINDS
 from model.mini.decoder import ROWS_AT_ONCE, Cache, Decoder, DecoderSizes
 from model.mini.encoder import Encoder, EncoderSizes
 from model.mini.functional import Array, layer_norm
-from model.mini.gguf_file import Llama
+from model.mini.gguf_file import GgufFile, Llama
 from model.mini.shipped import Merged, Shipped
 from model.mini.tensors import ModelError, Tensors
 from model.mini.threads import Threads
@@ -53,6 +53,17 @@ class Sizes:
     speech_token: int
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A shipped model over the packaged weights, before it is put together."""
+
+    config: Shipped
+    sizes: Sizes
+    parts: Parts
+    words: Words
+    decoder: GgufFile  # what the packaged decoder says of itself
+
+
 class AudioLLM:
     """Reads text with `<SpeechHere>` places and the speech embeddings that fill them; gives logits."""
 
@@ -72,24 +83,10 @@ class AudioLLM:
     def load(cls, folder: Path, cache: Path, threads: int = 1) -> tuple[AudioLLM, Shipped, Words]:
         """A shipped model over the packaged weights, what its config says, and its tokenizer.
 
-        `cache` is where Whisper's parts are joined. Raises ModelError, and WeightsError where a package is
-        missing or damaged.
+        Raises ModelError and WeightsError as `read` does.
         """
-        config, values = shipped.read(folder)
-        config.check_packages()
-        own = Tensors(values, str(folder))
-        whisper = weights.assemble(weights.WHISPER_MODEL, cache / "whisper-base")
-        file = gguf_file.read(weights.text_model())
-        words = Words.of(file, config.turn)
-        decoder = WithSpeechToken(Llama(file), words.speech)
-        merged = Merged(decoder, config.lora, own.below("text_decoder."))
-        parts = Parts(Tensors(whisper_encoder(whisper), str(whisper)), own, Tensors(merged, str(file.path)))
-        sizes = decoder_sizes(file.metadata, decoder.rows)
-        return (
-            cls(Sizes(EncoderSizes(), sizes, config.adapter, config.stack, words.speech), parts, threads),
-            config,
-            words,
-        )
+        found = read(folder, cache)
+        return cls(found.sizes, found.parts, threads), found.config, found.words
 
     def speech_embeddings(self, mel: Array) -> Array:
         """A mel window [mel_bins, 3000] to embeddings [window_tokens, hidden]."""
@@ -122,6 +119,26 @@ class AudioLLM:
         """Logits [tokens, vocabulary] of what follows each token of a text."""
         states = list(self.prefill(self.input_embeddings(ids, speech), Cache(self.decoder.sizes, len(ids))))
         return self.decoder.logits(np.concatenate(states))
+
+
+def read(folder: Path, cache: Path) -> Whole:
+    """A shipped folder and the packaged weights under it, LoRA merged as a weight is taken.
+
+    `cache` is where Whisper's parts are joined. Raises ModelError, and WeightsError where a package is
+    missing or damaged.
+    """
+    config, values = shipped.read(folder)
+    config.check_packages()
+    own = Tensors(values, str(folder))
+    whisper = weights.assemble(weights.WHISPER_MODEL, cache / "whisper-base")
+    file = gguf_file.read(weights.text_model())
+    words = Words.of(file, config.turn)
+    decoder = WithSpeechToken(Llama(file), words.speech)
+    merged = Merged(decoder, config.lora, own.below("text_decoder."))
+    parts = Parts(Tensors(whisper_encoder(whisper), str(whisper)), own, Tensors(merged, str(file.path)))
+    of_decoder = decoder_sizes(file.metadata, decoder.rows)
+    sizes = Sizes(EncoderSizes(), of_decoder, config.adapter, config.stack, words.speech)
+    return Whole(config, sizes, parts, words, file)
 
 
 class WithSpeechToken(Mapping[str, Array]):

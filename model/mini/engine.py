@@ -126,9 +126,7 @@ class Mini:
     def _asked(
         self, turns: list[Turn], clips: list[NDArray[np.int16]], sampling: Sampling, begun: str
     ) -> Asked:
-        rules = self._config.generation
-        seconds = sum(clip.size for clip in clips) / SAMPLE_RATE
-        longest = rules.most_tokens + int(rules.most_tokens_per_second * seconds)
+        longest = self._config.generation.longest(sum(clip.size for clip in clips) / SAMPLE_RATE)
         return Asked(
             clips,
             self._words.prompt(turns, begun),

@@ -10,6 +10,7 @@ config.json has their hashes. `python -m training.ship` writes such a folder.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,6 +26,7 @@ from model.layouts import AdapterKind, Turn
 from model.mini.functional import Array
 from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
 
+MINI_ID = "meralion-mini"  # what ships with the demo, in `model.mini.WEIGHTS`
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ENCODERS = {"whisper-base": weights.WHISPER_MODEL}
 DECODERS = {"smollm2-135m-instruct": weights.SMOLLM2}
@@ -61,6 +63,10 @@ class Generation(_Strict):
     """and what each second of sound adds: people say 3 tokens a second, and fast ones 6."""
     context: int = Field(default=4_096, ge=512, le=8_192)
     """Longest prompt and answer together: 46 KB of memory a token."""
+
+    def longest(self, seconds: float) -> int:
+        """Most tokens of an answer about so much sound."""
+        return self.most_tokens + int(self.most_tokens_per_second * seconds)
 
 
 class Measured(_Strict):
@@ -129,6 +135,15 @@ def read(folder: Path) -> tuple[Shipped, dict[str, NDArray[Any]]]:
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ModelError(f"{path}: {where}: {first['msg']}. {CURE}") from None
     return shipped, read_safetensors(folder / WEIGHTS)
+
+
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder is one of these, and no whole checkpoint; what is wrong with it, `read` tells."""
+    try:
+        said = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and "format" in said and "model_type" not in said
 
 
 class Merged(Mapping[str, Array]):

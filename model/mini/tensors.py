@@ -6,7 +6,7 @@ The `safetensors` package would read the files too, but not bfloat16 into NumPy,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,12 @@ class Tensors:
     def below(self, prefix: str) -> Tensors:
         """The tensors whose names go on after `prefix`."""
         return Tensors(self._values, self._source, self._prefix + prefix)
+
+    def all(self) -> Iterator[tuple[str, Array]]:
+        """Every tensor with its name, in float32, made as it is taken."""
+        for whole in self._values:
+            if whole.startswith(self._prefix):
+                yield whole.removeprefix(self._prefix), self._values[whole].astype(np.float32, copy=False)
 
     def has(self, name: str) -> bool:
         """Whether there is a tensor of that name."""

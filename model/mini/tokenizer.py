@@ -7,6 +7,7 @@ template around the same turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -68,6 +69,10 @@ class Words:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens, without commands."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def save(self, path: Path) -> None:
+        """Write a tokenizer.json."""
+        self._tokenizer.save(str(path))
 
     def stream(self) -> Stream:
         """Text of tokens as they come."""

@@ -2,6 +2,7 @@
 
 python -m model.serve DIR                                # a checkpoint's folder, on 127.0.0.1:8001
 python -m model.serve whisper-base-smollm2 --port 0      # a model of the registry, on a free port
+python -m model.serve meralion-mini                      # what ships with the demo, in vLLM: on a CPU too
 python -m model.serve DIR --dtype float32 -- --seed 7    # what follows -- goes to vLLM as it is
 
 Says what it chose and why on stderr, and prints one JSON line on stdout when the server answers.

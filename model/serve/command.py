@@ -19,6 +19,7 @@ SERVER = "vllm.entrypoints.openai.api_server"
 NO_REPEAT = "model.vllm_plugin.no_repeat:NoRepeatNGram"
 # With a dot before the class, as vLLM reads these; the last one is asked first.
 MIDDLEWARE = (
+    "model.vllm_plugin.answer_length.AnswerLength",
     "model.vllm_plugin.transcriptions.Transcriptions",
     "model.vllm_plugin.gate.Gate",
     "model.request_log.RequestLog",
@@ -51,7 +52,7 @@ def arguments(
         "quantization": plan.quantization,
         "chat-template": chat_template(report),
         "chat-template-content-format": "openai",
-        "logits-processors": NO_REPEAT if plan.model.layout.no_repeat_ngram else None,
+        "logits-processors": NO_REPEAT if plan.model.no_repeat_ngram else None,
         # Greedy unless a request says otherwise, as the models were evaluated; vLLM's own default samples.
         "generation-config": "vllm",
         "override-generation-config": json.dumps({"temperature": 0.0}),

@@ -1,4 +1,7 @@
-"""From the name of a model to its folder: a path, a row of the registry, or a published hub id."""
+"""From the name of a model to its folder: a path, a row of the registry, or a published hub id.
+
+What ships of a small audio LLM is made a whole checkpoint first, in the cache.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ from typing import Any
 
 from model.checkpoints.download import DownloadError, download, licence_of
 from model.checkpoints.inspect import inspect
+from model.embedded.weights import WeightsError, default_cache
 from model.layouts import LAYOUTS
+from model.mini import WEIGHTS
+from model.mini.shipped import MINI_ID, is_shipped
+from model.mini.tensors import ModelError
 from model.serve.refused import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +37,10 @@ class Target:
 def find(model: str, fetch: bool) -> Target:
     """Find what to serve. Raises Refused."""
     if folder := _folder(model):
-        return Target(folder.name, folder)
+        return Target(folder.name, _whole(folder))
     rows = _rows()
+    if model == MINI_ID and rows.get(model, {}).get("engine", "embedded") == "embedded":
+        return Target(model, _whole(WEIGHTS))  # the demo's embedded engine serves it, and here vLLM does
     if model in rows:
         return _from_row(model, rows[model], fetch)
     published = [hub_id for layout in LAYOUTS for hub_id in layout.hub_ids]
@@ -43,6 +52,21 @@ def find(model: str, fetch: bool) -> Target:
         + (f"Did you mean {near[0]}? " if near else "")
         + f"The registry has {', '.join(rows) or 'none'}; published are {', '.join(published)}."
     )
+
+
+def _whole(folder: Path) -> Path:
+    """A checkpoint's folder; of what only ships of one, the checkpoint that is made of it. Raises Refused."""
+    if not is_shipped(folder):
+        return folder
+    from model.checkpoints.assemble import assembled  # needs what serving a checkpoint does not
+
+    def tell(target: Path) -> None:
+        sys.stderr.write(f"Making a whole checkpoint of {folder}, once: {target}.\n")
+
+    try:
+        return assembled(folder, default_cache(), tell)
+    except (ModelError, WeightsError) as error:
+        raise Refused(str(error)) from None
 
 
 def _folder(path: str) -> Path | None:
@@ -87,7 +111,7 @@ def _from_row(name: str, row: dict[str, Any], fetch: bool) -> Target:
         raise Refused(f"The row of {name} has no `hub_id`. Give it a hub id, or the path of a folder.")
     wire = str(row.get("upstream_model") or name)
     if folder := _folder(source):
-        return Target(wire, folder)
+        return Target(wire, _whole(folder))
     licence = str(row.get("licence") or licence_of(source))
     return Target(wire, _from_hub(source, row.get("revision") or None, licence, fetch))
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from model.checkpoints.inspect import CONFIG, WORKING_BYTES, Report
 from model.checkpoints.shapes import Sizes
 from model.geometry import MAX_CLIPS, WINDOW_STATES
 from model.layouts import Layout
+from model.mini.shipped import Generation
 from model.serve.machine import GIB, MIB, Machine
 from model.serve.options import Options
 from model.serve.refused import Refused
@@ -44,13 +47,20 @@ class Model:
     soft_cap: bool
     window_tokens: int = 100  # audio tokens of 30 s
     quantised: bool = False  # as stored
+    answers: Generation | None = None  # how they are written, where the checkpoint says so itself
+
+    @property
+    def no_repeat_ngram(self) -> int:
+        """Tokens in a row that no answer has twice; 0: no guard."""
+        return self.answers.no_repeat_ngram if self.answers else self.layout.no_repeat_ngram
 
     @classmethod
     def of(cls, report: Report, name: str) -> Model:
         """Take the figures from an inspection. Raises Refused with its problems, if there are any."""
         if report.problems or report.layout is None:
             raise Refused(f"{report.folder} cannot be served.\n" + "\n".join(report.problems))
-        sizes = Sizes(json.loads((report.folder / CONFIG).read_text("utf-8")))
+        config = json.loads((report.folder / CONFIG).read_text("utf-8"))
+        sizes = Sizes(config)
         if unsaid := _unsaid(sizes):
             raise Refused(
                 f"{report.folder} cannot be served: text_config in its {CONFIG} lacks {', '.join(unsaid)}, "
@@ -69,7 +79,22 @@ class Model:
             report.needs_soft_cap,
             WINDOW_STATES // sizes.stack,
             bool(report.quantised),
+            _answers(report, config),
         )
+
+
+def _answers(report: Report, config: dict[str, Any]) -> Generation | None:
+    """How a checkpoint says that its answers are written. Raises Refused."""
+    if config.get("answers") is None:
+        return None
+    try:
+        return Generation.model_validate(config["answers"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("answers", *first["loc"])))
+        raise Refused(
+            f"{report.folder} cannot be served: {where} in its {CONFIG}: {first['msg']}. Mend it."
+        ) from None
 
 
 def _unsaid(sizes: Sizes) -> list[str]:
@@ -221,9 +246,12 @@ def _plan(
         Choice("places", str(options.places), "requests answered side by side; more wait"),
         Choice("audio", audio, f"in one prompt, {model.window_tokens} tokens each 30 s"),
     ]
-    if model.layout.no_repeat_ngram:
-        size = model.layout.no_repeat_ngram
-        choices.append(Choice("guard", f"no {size} tokens twice", f"{model.layout.title} was made for it"))
+    made_for_it = f"{model.name if model.answers else model.layout.title} was made for it"
+    if size := model.no_repeat_ngram:
+        choices.append(Choice("guard", f"no {size} tokens twice", made_for_it))
+    if said := model.answers:
+        longest = f"{said.most_tokens} tokens, and {said.most_tokens_per_second:g} for each second of sound"
+        choices.append(Choice("answers", longest, made_for_it))
     if options.quantization:
         choices.append(Choice("quantised", options.quantization, "as asked for; the decoder's layers only"))
     return Plan(

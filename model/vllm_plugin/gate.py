@@ -66,7 +66,7 @@ class Gate:
         """Read and check a body; return it for vLLM to read. Raises Refused, _Gone."""
         body = await self._read(receive)
         check(body)
-        return _replayed(body, receive)
+        return replayed(body, receive)
 
     async def _read(self, receive: Receive) -> bytes:
         """The whole body. Raises Refused as soon as it is too long."""
@@ -117,7 +117,7 @@ def check(body: bytes) -> None:
             "prompt",
         )
     _check_beginning(request)
-    parts = list(_parts(request.get("messages")))
+    parts = list(parts_of(request.get("messages")))
     for part in parts:
         _check_part(part)
     has_clips = any("input_audio" in part or "audio_url" in part for part in parts)
@@ -172,7 +172,7 @@ def _check_part(part: dict[str, Any]) -> None:
             )
 
 
-def _parts(messages: Any) -> Iterator[dict[str, Any]]:
+def parts_of(messages: Any) -> Iterator[dict[str, Any]]:
     """Every part of every message; plain text counts as one."""
     for message in messages if isinstance(messages, list) else []:
         content = message.get("content") if isinstance(message, dict) else None
@@ -188,7 +188,7 @@ def _mentions_place(text: Any) -> bool:
     return isinstance(text, str) and SPEECH_TOKEN in text
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """Give the body that was read, then go on with what comes, such as the client's leaving."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from model.errors import Failed
+from model.errors import Failed, NoKey, Unavailable
 
+MODELS = "/v1/models"
 _KEPT = (b"authorization", b"host", b"traceparent", b"tracestate")
 LEAVING_S = 5.0  # for the application to notice that nobody listens any more
 
@@ -77,6 +80,19 @@ async def asked(
         await asyncio.wait({task}, timeout=LEAVING_S)
         if task.done() and not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain; `taken` has told of it
+
+
+async def cards(app: ASGIApp, caller: Scope) -> dict[str, dict[str, Any]]:
+    """What the server says of its model, by the model's names. Raises EngineError.
+
+    vLLM looks at the caller's key here.
+    """
+    async with asked(app, caller, "GET", MODELS) as answer:
+        if answer.status in (401, 403):
+            raise NoKey("key_refused", "The key is missing or wrong. Send it as: Authorization: Bearer KEY.")
+        if answer.status != 200:
+            raise Unavailable("engine_not_ready", "The model is not ready. Ask again in a moment.")
+        return {card["id"]: card for card in json.loads(await answer.whole())["data"]}
 
 
 def _scope(caller: Scope, method: str, path: str, size: int) -> Scope:

@@ -6,7 +6,8 @@ done in the way that costs least there: a table from (n - 1)-gram to what follow
 or one comparison of the last (n - 1)-gram with the whole history, without waiting for the device.
 
 Given to vLLM as `--logits-processors model.vllm_plugin.no_repeat:NoRepeatNGram`, for models that ask for it
-(`Layout.no_repeat_ngram`). A request may choose by `vllm_xargs`: `{"no_repeat_ngram_size": 0}` turns it off.
+(`AudioLLMConfig.no_repeat_ngram`). A request may choose by `vllm_xargs`: `{"no_repeat_ngram_size": 0}` turns
+it off.
 """
 
 from __future__ import annotations
@@ -149,8 +150,7 @@ class NoRepeatNGram(HostInterface, DeviceInterface):
         device_or_state: torch.device | LogitsProcRequestState,
         is_pin_memory: bool = False,
     ) -> None:
-        layout = getattr(vllm_config.model_config.hf_config, "layout", None)
-        default = layout.no_repeat_ngram if layout else 0
+        default = getattr(vllm_config.model_config.hf_config, "no_repeat_ngram", 0)
         self._guard: OnHost | OnDevice = (
             OnDevice(default, device_or_state)
             if isinstance(device_or_state, LogitsProcRequestState)

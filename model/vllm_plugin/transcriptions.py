@@ -33,7 +33,6 @@ from model.errors import (
     Busy,
     EngineError,
     Failed,
-    NoKey,
     NotFound,
     Unavailable,
     explained,
@@ -45,9 +44,9 @@ from model.long_audio.replies import Pieces, reply
 from model.long_audio.windows import Window, cut
 from model.places import Places
 from model.vllm_plugin import settings
-from model.vllm_plugin.in_process import asked
+from model.vllm_plugin.in_process import asked, cards
 
-CHAT, MODELS = "/v1/chat/completions", "/v1/models"
+CHAT = "/v1/chat/completions"
 TASKS: dict[str, Task] = {
     "/v1/audio/transcriptions": "transcribe",
     "/v1/audio/translations": "translate",
@@ -93,32 +92,21 @@ class Transcriptions:
             await refusal(busy)(scope, receive, send)
 
     async def _listen(self, task: Task, request: Request) -> Response:
-        cards = await self._cards(request.scope)  # vLLM checks the caller's key here, before anything is read
-        pcm, wanted = await self._understood(request, cards)
-        card = cards[wanted.model] if wanted.model else next(iter(cards.values()))
+        known = await cards(self._app, request.scope)  # the caller's key is checked before anything is read
+        pcm, wanted = await self._understood(request, known)
+        card = known[wanted.model] if wanted.model else next(iter(known.values()))
         model = Model(self._app, request.scope, card["id"], QUERIES[task], card.get("max_model_len"))
         pieces = _read(model, pcm, wanted, self._settings.windows_at_once)
         return await reply(request, wanted, task, seconds(pcm), pieces)
 
-    async def _cards(self, caller: Scope) -> dict[str, dict[str, Any]]:
-        """What the server says of its model, by the model's names. Raises EngineError."""
-        async with asked(self._app, caller, "GET", MODELS) as answer:
-            if answer.status in (401, 403):
-                raise NoKey(
-                    "key_refused", "The key is missing or wrong. Send it as: Authorization: Bearer KEY."
-                )
-            if answer.status != 200:
-                raise Unavailable("engine_not_ready", "The model is not ready. Ask again in a moment.")
-            return {card["id"]: card for card in json.loads(await answer.whole())["data"]}
-
-    async def _understood(self, request: Request, cards: dict[str, dict[str, Any]]) -> tuple[Pcm, Form]:
+    async def _understood(self, request: Request, known: dict[str, dict[str, Any]]) -> tuple[Pcm, Form]:
         """Read, check and decode; the file, which may be large, is let go on return. Raises EngineError."""
         file, fields = await read_form(request, self._settings.max_transcription_mb << 20)
         wanted = form(fields)
-        if wanted.model and wanted.model not in cards:
+        if wanted.model and wanted.model not in known:
             raise NotFound(
                 "model_not_found",
-                f"There is no model '{wanted.model[:64]}' here. Use '{next(iter(cards))}'.",
+                f"There is no model '{wanted.model[:64]}' here. Use '{next(iter(known))}'.",
                 "model",
             )
         if wanted.with_words:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import select
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,8 @@ from evaluation.core import Answer, Result
 from evaluation.errors import DataError, EndpointError, RegistryError, RunError
 from evaluation.metrics import contains
 from evaluation.systems import systems
+from tests.evaluation.scripted import Scripted
+from tests.evaluation.scripted import system as scripted_system
 
 WER = Measure("bundled_singlish_asr", "Word errors: samples, Singlish", lower_is_better=True)
 ASKED = Measure("bundled_singlish_sqa", "Questions answered: samples, Singlish", lower_is_better=False)
@@ -82,9 +86,28 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         list(people.novel())
     with pytest.raises(DataError, match="apt-get install asterisk-core-sounds-en "):
         list(people.prompts())
-    out = measuring.measure([], [sets.datasets()["bundled_novel_asr"]], tmp_path, print, None)
+    novel = sets.datasets()["bundled_novel_asr"]
+    out = measuring.measure([], [novel], tmp_path, print, None, lambda *_: True)
     assert list(out.left_out) == ["Word errors: people, a novel read aloud"]
     assert out.datasets == []
+
+
+def test_what_a_system_does_not_offer_it_is_not_asked(tmp_path: Path) -> None:
+    """So that a refusal is neither an answer, which some phrase of it makes right, nor a wrong transcript."""
+    house_of_one = house.House("http://127.0.0.1:9/v1", {"scripted": ["transcribe", "chat"]}, {})
+    chosen = [
+        sets.datasets()[f"bundled_{name}"] for name in ("singlish_asr", "singlish_sqa", "voices_gender")
+    ]
+    with Scripted() as endpoint:
+        measured = measuring.measure(
+            [scripted_system(endpoint)], chosen, tmp_path, print, 1, house_of_one.offers
+        )
+        assert len(endpoint.bodies_of("/v1/chat/completions")) == 1
+    assert measured.not_offered == {"scripted": ["bundled_singlish_sqa", "bundled_voices_gender"]}
+    assert {one.measure for one in measured.figures} == {"bundled_singlish_asr", "bundled_singlish_asr:own"}
+    text = results.page(results.data(measured, 1.0))
+    assert text.count("| 1 | cannot |") == 2
+    assert text.rstrip().endswith("| - |")  # no answer to a question, so none has a length
 
 
 def answer(name: str, said: str, **more: object) -> Answer:
@@ -116,6 +139,8 @@ def found(*figures: Figure, measures: tuple[Measure, ...] = (WER, ASKED)) -> dic
         "systems": {"one": "One", "two": "Two"},
         "measures": [vars(one) for one in measures],
         "figures": [vars(one) for one in figures],
+        "clips": {WER.id: 8, ASKED.id: 18},
+        "not_offered": {},
     }
 
 
@@ -132,6 +157,13 @@ def test_the_table_says_what_is_not_there_failed_or_cannot() -> None:
         "| Word errors: samples, Singlish | 8 | 20.0 (15.0 to 25.0, 1 failed) | - |",
         "| Questions answered: samples, Singlish | 18 | 50.0 (30.0 to 70.0) | cannot |",
     ]
+
+
+def test_all_lines_of_a_data_set_say_that_it_is_not_offered() -> None:
+    own = Measure(f"{WER.id}:own", "By our own", lower_is_better=True)
+    told = found(Figure("one", ASKED.id, 50.0, 30.0, 70.0, 18, 18), measures=(WER, own, ASKED))
+    table = results.table(told | {"not_offered": {"two": [WER.id]}}).splitlines()[2:]
+    assert [line.split("|")[-2].strip() for line in table] == ["cannot", "cannot", "-"]
 
 
 def test_worse_is_beyond_the_interval_in_the_direction_that_counts() -> None:
@@ -217,19 +249,40 @@ def test_a_child_ends_when_we_are_killed(tmp_path: Path) -> None:
     assert (tmp_path / "left").exists()
 
 
-@pytest.mark.parametrize(
-    ("value", "why"),
-    [
-        ("", "set MERALION_MINI to the folder"),
-        ("/nowhere/at/all", "names /nowhere/at/all, which holds no checkpoint"),
-    ],
-)
 def test_without_a_small_audio_model_the_reason_is_told(
-    value: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(house.MINI, value)
+    monkeypatch.setenv(house.MINI, "/nowhere/at/all")
+    why = "names /nowhere/at/all, which holds no checkpoint"
     with contextlib.ExitStack() as stack, pytest.raises(RegistryError, match=why):
-        house._mini(stack, tmp_path, print)
+        house._in_vllm(stack, tmp_path, print)
+    with pytest.raises(RegistryError, match="none does not hold one"):
+        house._claiming_all(tmp_path / "none", tmp_path / "mini")
+
+
+def test_the_registry_has_a_row_for_the_small_audio_model_in_either_engine() -> None:
+    """And it can be taken out, where the model is left out or is in vLLM."""
+    registry = (house.HERE / "models.toml").read_text("utf-8")
+    rows = tomllib.loads(registry)
+    others = tomllib.loads(house._without_mini(registry))
+    assert rows.keys() - others.keys() == {house.MINI_ID}
+    assert rows.keys() <= systems().keys()
+    in_vllm = tomllib.loads((house.HERE / "mini.toml").read_text("utf-8"))
+    assert set(in_vllm[house.MINI_ID]["capabilities"]) == set(sets.CAPABILITIES.values())
+
+
+def test_a_model_can_be_asked_what_it_does_not_claim(tmp_path: Path) -> None:
+    shipped, claiming = tmp_path / "shipped", tmp_path / "mini"
+    shipped.mkdir()
+    before = {"format": 1, "measured": {"languages": ["en"], "tasks": ["transcribe"]}}
+    (shipped / "config.json").write_text(json.dumps(before))
+    (shipped / "model.safetensors").write_bytes(b"weights")
+    assert house._claiming_all(shipped, claiming) == claiming
+    after = json.loads((claiming / "config.json").read_bytes())
+    measured = {"languages": ["en"], "tasks": ["transcribe", "answer", "speaker"]}
+    assert after == {"format": 1, "measured": measured}
+    assert (claiming / "model.safetensors").read_bytes() == b"weights"
+    assert json.loads((shipped / "config.json").read_bytes()) == before
 
 
 @pytest.mark.slow
@@ -240,18 +293,28 @@ def test_three_clips_through_the_controller(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.delenv(house.MINI, raising=False)
     monkeypatch.setenv("MERALION_MODELS", "/nowhere")  # this machine's settings do not matter
     chosen = [sets.datasets()[f"bundled_{name}"] for name in ("novel_asr", "singapore_sqa", "voices_gender")]
-    with house.started(tmp_path, print) as up:
+    with house.started(tmp_path, print, every_task=True) as up:
         asked = measuring.rows(up, systems())
-        measured = measuring.measure(asked, chosen, tmp_path, print, limit=1)
-    assert list(up.left_out) == [house.MINI_ID]
+        measured = measuring.measure(asked, chosen, tmp_path, print, 1, up.offers)
+    assert up.left_out == {}
     told = {(one.system, one.measure): one for one in measured.figures}
-    for system in ("whisper-base-smollm2", "whisper-tiny-en"):
+    for system in ("whisper-base-smollm2", "whisper-tiny-en", "whisper-base"):
         assert told[system, "bundled_novel_asr"].value <= 10
-        assert told[system, "bundled_voices_gender"].cannot == 1
     assert told["whisper-base-smollm2", "bundled_singapore_sqa"].value == 100
-    assert told["whisper-tiny-en", "bundled_singapore_sqa"].cannot == 1
-    caches = [one.cache for asked_of in measured.answers.values() for _, one in asked_of]
-    assert caches == ["miss"] * 6
+    assert {system: len(left) for system, left in measured.not_offered.items()} == {
+        "whisper-base-smollm2": 1,  # it does not hear who speaks
+        "whisper-tiny-en": 2,
+        "whisper-base": 2,
+    }
+    answers = {
+        (system, dataset.id): one for system, all_ in measured.answers.items() for dataset, one in all_
+    }
+    assert [one.cache for one in answers.values()] == ["miss"] * 7
+    for dataset in chosen:  # asked also what it does not claim, it did not refuse
+        said = answers[house.MINI_ID, dataset.id]
+        assert (
+            said.answer and not said.answer.startswith("I cannot") and told[house.MINI_ID, dataset.id].n == 1
+        )
     text = results.page(results.data(measured, 1.0))
     assert "| Word errors: people, a novel read aloud | 1 |" in text
     assert [one.id for one in measures(chosen)] == [one.id for one in chosen]

@@ -20,8 +20,8 @@ start = "It runs within a test."
 # What the paper's tables and the task name, by the ids that reports and commands use.
 PAPERS = {
     "meralion-audiollm", "meralion-2-10b", "meralion-2-3b", "whisper-base-smollm2", "whisper-tiny-en",
-    "meralion-mini", "qwen2-audio-7b", "salmonn-7b", "wavllm", "phi-4-multimodal", "gpt-4o-audio",
-    "gemini", "cascade",
+    "whisper-base", "meralion-mini", "qwen2-audio-7b", "salmonn-7b", "wavllm", "phi-4-multimodal",
+    "gpt-4o-audio", "gemini", "cascade",
 }  # fmt: skip
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from model.checkpoints.inspect import Report, inspect
+from model.mini.shipped import MINI_ID
 from model.serve import command, models, traces
 from model.serve.interpreter import Interpreter
 from model.serve.machine import GIB
 from model.serve.options import Options, read
 from model.serve.plan import Device, Model, plan
 from model.serve.refused import Refused
+from tests.model import mini
 from tests.model.test_inspect import Checkpoint
 from tests.serve.machines import H100, SMALL, with_gpus
 from tests.speech import CASCADE, ROOT
@@ -258,6 +260,44 @@ def test_a_part_of_a_checkpoint_in_the_hubs_cache_does_not_count(
     lose_a_shard(checkpoint)
     with pytest.raises(Refused, match="is not on this machine"):
         models.find("MERaLiON/MERaLiON-2-3B", fetch=False)
+
+
+def test_what_ships_of_a_small_audio_model_is_made_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the id of the demo's own, whose row is for the embedded engine; by a folder; not a row of vLLM's."""
+    shipped = mini.ship(tmp_path / "mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(models, "WEIGHTS", shipped)
+    registry = tmp_path / "models.toml"
+    monkeypatch.setenv("MERALION_MODELS", str(registry))
+    registry.write_text('[meralion-mini]\nengine = "embedded"\n')
+    found = models.find(MINI_ID, fetch=False)
+    assert found.name == MINI_ID and found.folder is not None
+    assert found.folder.is_relative_to(tmp_path / "meralion-demo" / "assembled")
+    assert models.find(str(shipped), fetch=False) == models.Target("mine", found.folder)
+
+    told = flags(inspect(found.folder))
+    assert told["--logits-processors"] == command.NO_REPEAT
+    decided = plan(SMALL, Model.of(inspect(found.folder), MINI_ID), Options(MINI_ID), "cpu")
+    said = [str(choice) for choice in decided.choices]
+    assert "  guard      no 6 tokens twice: meralion-mini was made for it" in said
+    assert any(line.startswith("  answers    8 tokens, and 1 for each second of sound") for line in said)
+
+    (tmp_path / "other").mkdir()
+    registry.write_text(f'[meralion-mini]\nengine = "vllm"\nhub_id = "{tmp_path / "other"}"\n')
+    assert models.find(MINI_ID, fetch=False).folder == tmp_path / "other"
+    (shipped / "model.safetensors").unlink()
+    with pytest.raises(Refused, match=r"model\.safetensors cannot be read"):
+        models.find(str(shipped), fetch=False)
+
+
+def test_how_answers_are_written_is_checked(checkpoint: Checkpoint) -> None:
+    checkpoint.config["answers"] = {"end_tokens": [2], "most_tokens": 0}
+    checkpoint.write()
+    assert "answers.most_tokens in its config.json: Input should be greater" in refused(
+        str(checkpoint.folder)
+    )
 
 
 def test_a_home_that_nobody_has() -> None:
