@@ -33,8 +33,12 @@ from model.mini.choice import Choice
 from model.mini.shipped import Shipped
 from model.mini.tokenizer import Words
 from model.mini.writer import Asked, PromptTooLong, Writer
-from model.prompts import TRANSCRIBE
+from model.prompts import TRANSCRIBE, TRANSLATE
 
+INSTRUCTIONS: dict[WhisperTask, str] = {
+    "transcribe": TRANSCRIBE,
+    "translate": TRANSLATE.format(language="English"),
+}
 NOT_MEASURED = "This small model was not trained for that, or it was not measured how well it does it."
 CANNOT = "I cannot do that yet. {why} Ask me to {tasks}."
 NO_CLIP = "I answer about what I hear, and there is no clip. Send one, and ask me to {tasks}."
@@ -164,7 +168,7 @@ class Mini:
             piece = pcm[round(window.start * SAMPLE_RATE) : round(window.end * SAMPLE_RATE)]
             if piece.size < MIN_SAMPLES:
                 continue
-            turn = Turn("user", TRANSCRIBE, (piece,))
+            turn = Turn("user", INSTRUCTIONS[task], (piece,))
             asked = self._asked([turn], [piece], Sampling(max_tokens=self._config.generation.context), "")
             reading = Recognised(window, language or self.languages[0])
             for step in self._writer.write(asked):
