@@ -20,11 +20,12 @@ from model.embedded.answer import Account, Event, Turn
 from model.embedded.begun import Begun
 from model.embedded.in_thread import from_thread
 from model.embedded.intents import Task
+from model.embedded.listener import Listener
 from model.embedded.recogniser import Recognised
 from model.embedded.text_model import Sampling, TextModelError
 from model.embedded.tracing import span
 from model.errors import BadRequest
-from model.geometry import MIN_SAMPLES, ClipError
+from model.geometry import MIN_SAMPLES, WINDOW_SAMPLES, ClipError
 from model.long_audio.forms import Task as WhisperTask
 from model.long_audio.readings import gap, shared_out
 from model.long_audio.windows import cut
@@ -64,6 +65,7 @@ class Mini:
         self.unsupported: Mapping[Task, str] = {task: NOT_MEASURED for task in Task if task not in able}
         """What the model cannot do and why, for `/v1/models`."""
         self._able = " or ".join(IN_WORDS[task] for task in able)
+        self._listener = Listener(self)
 
     @classmethod
     def load(cls, folder: Path, cache: Path, threads: int = 1) -> Mini:
@@ -92,6 +94,15 @@ class Mini:
         if refusal := self._refusal(turns, clips):
             if rest := Begun(begun).beyond(refusal):
                 yield Event(text=rest)
+            return
+        if self._is_long_dictation(turns[-1], clips):
+            said = Begun(begun)
+            # With a new clip in the turn, that clip is meant; a follow-up means all of them.
+            async for piece in self._listener.listen_all(
+                list(turns[-1].clips) or clips, "transcribe", account
+            ):
+                if rest := said.beyond(piece):
+                    yield Event(text=rest)
             return
         asked = self._asked(turns, clips, sampling, begun.rstrip())
         if asked.most_tokens < 1:
@@ -150,6 +161,11 @@ class Mini:
             if intent.task in self.unsupported or intent.language:
                 return CANNOT.format(why=NOT_MEASURED, tasks=self._able)
         return ""
+
+    def _is_long_dictation(self, last: Turn, clips: list[NDArray[np.int16]]) -> bool:
+        """Whether no more than a transcript is asked for, of more than the one window it was trained on."""
+        tasks = [intent.task for intent in intents.understand(last.text)]
+        return tasks == [Task.TRANSCRIBE] and any(clip.size > WINDOW_SAMPLES for clip in clips)
 
     def recognise(
         self,
