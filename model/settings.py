@@ -7,6 +7,7 @@ import os
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 Kind = TypeVar("Kind", bound=BaseSettings)
@@ -34,7 +35,11 @@ def load(kind: type[Kind], owner: str) -> Kind:
         return kind()
     except ValidationError as error:
         lines = [
-            f"{names.get(str(item['loc'][0]), item['loc'][0])}: {item['msg'].lower()}"
-            for item in error.errors()
+            f"{names.get(str(item['loc'][0]), item['loc'][0])}: {_reason(item)}" for item in error.errors()
         ]
         raise SettingsError(f"The settings of {owner} cannot be used. " + "; ".join(lines)) from error
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Our own words as they are, since they may name a file; pydantic's go on after a colon."""
+    return str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"].lower()

@@ -50,7 +50,7 @@ RULES = [
 
 DECODER = ("audio", "audio_containers", "audio_libav", "audio_limits", "audio_worker")
 # They run in .venv too, which has no torch: beside the pages, and before vLLM is started.
-LIGHT = ("geometry", "layouts", "prompts", "checkpoints.inspect", "serve", "embedded", *DECODER)
+LIGHT = ("geometry", "layouts", "prompts", "checkpoints.inspect", "serve", "embedded", "mini", *DECODER)
 
 
 @pytest.mark.parametrize(("places", "forbidden"), RULES, ids=[places[-1] for places, _ in RULES])

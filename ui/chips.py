@@ -12,7 +12,7 @@ from ui.language import language, t
 from ui.playground_state import Playground
 from ui.session import session
 from ui.settings import settings
-from ui.tasks import BY_NAME, COMPARISONS, LANGUAGES, TASKS, Task, prompt_of, targets
+from ui.tasks import BY_NAME, COMPARISONS, LANGUAGES, TASKS, prompt_of, targets
 from ui.wire import Capability, ModelCard
 
 READY_QUESTIONS = 3
@@ -25,7 +25,7 @@ def chips(here: Playground, model: ModelCard | None) -> None:
     with st.container(key="task", horizontal=True, gap="small"):
         for task in TASKS:
             can = model.can(task.capability) if model else Capability(supported=True)
-            reason = "" if can.supported else _reason(task, can)
+            reason = "" if can.supported else _reason(can)
             label = t(f"tasks.{task.name}")
             if reason:
                 cannot.setdefault(reason, []).append(label)
@@ -77,11 +77,9 @@ def _of_sample(here: Playground, model: ModelCard | None) -> list[tuple[str, str
     ][:READY_QUESTIONS]
 
 
-def _reason(task: Task, can: Capability) -> str:
+def _reason(can: Capability) -> str:
     """Say why a model cannot do a task: as its host wrote it, who wrote in English, or else in our words."""
-    if language() == ENGLISH and can.reason:
-        return can.reason
-    return t("tasks.cannot_hear" if task.capability in ("speaker", "sound") else "tasks.cannot")
+    return can.reason if language() == ENGLISH and can.reason else t("tasks.cannot")
 
 
 def _target(here: Playground, codes: list[str]) -> None:

@@ -25,7 +25,7 @@ RUN /opt/venv/bin/python -c "from pathlib import Path; from model.embedded impor
 FROM ${PYTHON}
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="MERaLiON demo: embedded engine" \
-    org.opencontainers.image.description="Whisper base, SmolLM2 135M and Kokoro behind OpenAI's API, on a CPU." \
+    org.opencontainers.image.description="Whisper base, SmolLM2 135M, MERaLiON-Mini and Kokoro behind OpenAI's API, on a CPU." \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.licenses="Apache-2.0 AND MIT"
 # llama.cpp's threads. No version: Debian serves only the newest, so a pin would break the build at its next update.

@@ -36,7 +36,7 @@ DIRECT = {
     ),
     "engine": (
         *("faster-whisper", "xllamacpp", "onnxruntime", "starlette", "uvicorn", "httpx", "python-multipart"),
-        *("av", "numpy", "pydantic", "pydantic-settings"),
+        *("av", "numpy", "pydantic", "pydantic-settings", "jinja2", "tokenizers", "threadpoolctl"),
         *_TRACES,
     ),
 }

@@ -7,6 +7,7 @@ bytes, and the bytes. A string is u16 length, then so many bytes, the last of th
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -41,13 +42,14 @@ NAMES = (
 FUSED = re.compile(r"\.(qkv|kv)\.")
 
 
-def whisper(path: Path) -> dict[str, Array]:
+def whisper(path: Path, part: str = "") -> dict[str, Array]:
     """The tensors in a Whisper model.bin, named as in `WhisperModel`: "encoder." and "decoder." ones.
 
-    The output layer is the decoder's token embedding. Raises ValueError where the file is of another kind.
+    The output layer is the decoder's token embedding. `part`, "encoder" or "decoder", leaves the other unread.
+    Raises ValueError where the file is of another kind.
     """
     found: dict[str, Array] = {}
-    for name, value in variables(path):
+    for name, value in variables(path, part):
         if not value.ndim:
             continue  # settings such as num_heads
         for pattern, replacement in NAMES:
@@ -68,14 +70,11 @@ def whisper_encoder(path: Path) -> dict[str, Array]:
 
     Raises ValueError where the file is of another kind.
     """
-    prefix = "encoder."
-    return {
-        name.removeprefix(prefix): value for name, value in whisper(path).items() if name.startswith(prefix)
-    }
+    return {name.removeprefix("encoder."): value for name, value in whisper(path, "encoder").items()}
 
 
-def variables(path: Path) -> Iterator[tuple[str, Array]]:
-    """Every variable of a model.bin by name. Raises ValueError where the file is of another kind."""
+def variables(path: Path, prefix: str = "") -> Iterator[tuple[str, Array]]:
+    """The variables of a model.bin whose names begin so. Raises ValueError where it is of another kind."""
     with path.open("rb") as file:
         (version,) = _numbers(file, "<I")
         if version != VERSION:
@@ -87,6 +86,9 @@ def variables(path: Path) -> Iterator[tuple[str, Array]]:
             (rank,) = _numbers(file, "<B")
             shape = _numbers(file, f"<{rank}I")
             dtype, size = _numbers(file, "<BI")
+            if not name.startswith(prefix):
+                file.seek(size, os.SEEK_CUR)
+                continue
             raw = file.read(size)
             if dtype not in DTYPES or len(raw) != size:
                 raise ValueError(f"{path} is cut short or quantised in a way that is not known.")

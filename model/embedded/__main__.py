@@ -34,6 +34,7 @@ def main() -> int:
 
     from model import logs
     from model.embedded import settings, tracing, weights
+    from model.mini.tensors import ModelError
     from model.settings import SettingsError
 
     logs.configure(everything=True)
@@ -51,7 +52,7 @@ def main() -> int:
             f"Port {arguments.port} of {arguments.host} cannot be used: {error.strerror}. "
             "Choose another with --port."
         )
-    except (SettingsError, weights.WeightsError) as error:
+    except (SettingsError, weights.WeightsError, ModelError) as error:
         return _fail(str(error))
     except ImportError as error:  # a slim system has no libgomp.so.1, which llama.cpp stands on
         return _fail(

@@ -22,6 +22,7 @@ from model.embedded.wire import SpeechBody, parse
 from model.errors import BadRequest, Unavailable
 from model.long_audio.forms import Form, Task, form
 from model.long_audio.replies import Pieces, reply
+from model.mini.engine import Mini
 
 # OpenAI's voices, for clients that know no others.
 OPENAI_VOICES = {
@@ -46,7 +47,7 @@ async def _listen(request: Request, task: Task) -> Response:
     return await reply(request, asked, task, seconds(pcm), _read(models, recogniser, pcm, task, asked))
 
 
-async def _understood(request: Request, models: Models, task: Task) -> tuple[Pcm, Form, Recogniser]:
+async def _understood(request: Request, models: Models, task: Task) -> tuple[Pcm, Form, Recogniser | Mini]:
     """Read, check and decode; the file, which may be large, is let go on return. Raises EngineError."""
     file, fields = await read_form(request, models.settings.max_transcription_mb << 20)
     asked = form(fields)
@@ -61,7 +62,7 @@ async def _understood(request: Request, models: Models, task: Task) -> tuple[Pcm
     return await models.decoder.decode(file, models.long_limits), asked, ears.recogniser
 
 
-async def _read(models: Models, recogniser: Recogniser, pcm: Pcm, task: Task, asked: Form) -> Pieces:
+async def _read(models: Models, recogniser: Recogniser | Mini, pcm: Pcm, task: Task, asked: Form) -> Pieces:
     # Who waits for the first words of a short clip has them at once; all else is looked over first.
     careful = not asked.stream or seconds(pcm) > models.settings.max_audio_seconds
     logs.note(seconds=round(seconds(pcm), 2))

@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
 from model.audio import pcm_sha256
 from model.embedded.answer import Account, Clip
@@ -10,6 +11,9 @@ from model.embedded.in_thread import from_thread
 from model.embedded.recogniser import Recognised, Recogniser
 from model.embedded.tracing import span
 from model.long_audio.forms import Task
+
+if TYPE_CHECKING:
+    from model.mini.engine import Mini
 
 KEPT_TRANSCRIPTS = 128
 
@@ -22,7 +26,7 @@ ALREADY_ENGLISH = "\n\n(The clip is in English already.)"
 class Listener:
     """A recogniser, and what it heard of the last clips."""
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: "Recogniser | Mini") -> None:
         """Share a loaded model."""
         self._recogniser = recogniser
         self._transcripts: OrderedDict[tuple[str, Task], str] = OrderedDict()

@@ -9,7 +9,7 @@ from typing import Any
 
 from model.audio import Decoder
 from model.audio_limits import Limits
-from model.embedded import cascade, transcriber, weights
+from model.embedded import cascade, weights
 from model.embedded.cascade import Cascade
 from model.embedded.intents import Task
 from model.embedded.recogniser import Recogniser
@@ -18,9 +18,13 @@ from model.embedded.speech import Speech
 from model.embedded.text_model import TextModel
 from model.embedded.transcriber import Transcriber
 from model.errors import NotFound
+from model.mini.engine import Mini
+from model.mini.threads import one_for_blas
 from model.places import Places
 
 CASCADE_ID = "whisper-base-smollm2"
+MINI_ID = "meralion-mini"
+BASE_ID = "whisper-base"
 TINY_ID = "whisper-tiny-en"
 SPEECH_ID = "kokoro-82m"
 LONG_WAITING = 4  # recordings of up to hours that may wait for one of their places
@@ -31,8 +35,8 @@ STARTED = 1_764_000_000  # fixed, so that `created` does not change from start t
 class Ears:
     """A model that listens: what reads its clips, what answers about them, and what it cannot do and why."""
 
-    recogniser: Recogniser
-    answerer: Cascade | Transcriber
+    recogniser: Recogniser | Mini
+    answerer: Cascade | Transcriber | Mini
     unsupported: Mapping[Task, str]
 
 
@@ -125,20 +129,29 @@ def load(settings: Settings) -> Models:
 
     Raises:
         weights.WeightsError: a Whisper or the text model cannot be used; a missing voice only ends speech.
+        model.mini.tensors.ModelError: MERaLiON-Mini cannot be used.
     """
     cache = settings.cache or weights.default_cache()
+    if settings.mini_folder:
+        one_for_blas()
     with ThreadPoolExecutor() as pool:
-        recogniser = pool.submit(lambda: Recogniser(weights.whisper_folder(cache), settings.threads))
-        text_model = pool.submit(
-            lambda: TextModel(weights.text_model(), settings.threads, settings.max_running)
-        )
+        whisper = pool.submit(weights.whisper_folder, cache)
+        smollm2 = pool.submit(weights.text_model)
+        recogniser = pool.submit(lambda: Recogniser(whisper.result(), settings.threads))
+        text_model = pool.submit(lambda: TextModel(smollm2.result(), settings.threads, settings.max_running))
         speech = pool.submit(_speech, settings, cache)
+        # After them, since it wants the same files, which then have been joined and checked.
+        mini = pool.submit(lambda: (whisper.result(), smollm2.result()) and _mini(settings, cache))
         tiny = pool.submit(_tiny, settings)
     voice, reason = speech.result()
     heard, written = recogniser.result(), text_model.result()
     listening = {CASCADE_ID: Ears(heard, Cascade(heard, written), cascade.UNSUPPORTED)}
+    if whole := mini.result():
+        listening[MINI_ID] = Ears(whole, whole, whole.unsupported)
+    if settings.whisper_base:
+        listening[BASE_ID] = _alone(heard)
     if small := tiny.result():
-        listening[TINY_ID] = Ears(small, Transcriber(small), transcriber.UNSUPPORTED)
+        listening[TINY_ID] = _alone(small)
     return Models(
         settings,
         written,
@@ -151,8 +164,17 @@ def load(settings: Settings) -> Models:
     )
 
 
+def _mini(settings: Settings, cache: Path) -> Mini | None:
+    return Mini.load(settings.mini_folder, cache, settings.threads) if settings.mini_folder else None
+
+
 def _tiny(settings: Settings) -> Recogniser | None:
     return Recogniser(weights.whisper_tiny_folder(), settings.threads) if settings.whisper_tiny else None
+
+
+def _alone(recogniser: Recogniser) -> Ears:
+    transcriber = Transcriber(recogniser)
+    return Ears(recogniser, transcriber, transcriber.unsupported)
 
 
 def _speech(settings: Settings, cache: Path) -> tuple[Speech | None, str]:

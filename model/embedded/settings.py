@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model.mini import WEIGHTS
 from model.settings import load as _load
+
+PACKAGED, OFF = "packaged", "off"
 
 
 class Settings(BaseSettings):
@@ -32,6 +35,10 @@ class Settings(BaseSettings):
     """Longest answer of the text model."""
     cache: Path | None = None
     """Folder for joined weights; by default `meralion-demo` in the user's cache folder."""
+    mini: str = PACKAGED
+    """MERaLiON-Mini (0.8 GB of memory): "packaged", "off", or a folder that `training.ship` wrote."""
+    whisper_base: bool = False
+    """Whether to offer Whisper base as a model of its own too; it is loaded already."""
     whisper_tiny: bool = False
     """Whether to offer Whisper tiny.en as a model of its own (requirements/eval.txt; 0.1 GB of memory)."""
     speech: bool = True
@@ -40,6 +47,23 @@ class Settings(BaseSettings):
         default="", pattern=r"^(https?://\S+)?$", validation_alias="MERALION_OTLP_ENDPOINT"
     )
     """An OpenTelemetry collector, such as http://127.0.0.1:4318; empty: no traces."""
+
+    @field_validator("mini")
+    @classmethod
+    def _is_there(cls, value: str) -> str:
+        if value not in (PACKAGED, OFF) and not (value and Path(value).is_dir()):
+            raise ValueError(
+                f"there is no folder '{value}'; write {PACKAGED}, {OFF}, or the name of a folder that "
+                "`python -m training.ship` wrote"
+            )
+        return value
+
+    @property
+    def mini_folder(self) -> Path | None:
+        """Where the weights of MERaLiON-Mini are; None where it is not wanted."""
+        if self.mini == OFF:
+            return None
+        return WEIGHTS if self.mini == PACKAGED else Path(self.mini)
 
 
 def load() -> Settings:

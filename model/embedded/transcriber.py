@@ -1,4 +1,7 @@
-"""A recogniser of English as a model of its own: it writes down what is said, and refuses all else."""
+"""A recogniser as a model of its own: it writes down what is said, and refuses all else.
+
+One of many languages also translates into English.
+"""
 
 from collections.abc import AsyncGenerator
 
@@ -6,20 +9,22 @@ from model.audio_limits import SAMPLE_RATE
 from model.embedded import intents
 from model.embedded.answer import Account, Event, Turn
 from model.embedded.begun import PART, Begun
+from model.embedded.cascade import CANNOT_TRANSLATE
 from model.embedded.intents import Task
 from model.embedded.listener import Listener
 from model.embedded.recogniser import Recogniser
 from model.embedded.text_model import Sampling
+from model.long_audio.forms import Task as WhisperTask
 
 UNSUPPORTED = {
-    Task.TRANSLATE: "This model writes down English; it does not translate.",
     Task.SUMMARISE: "This model writes down what is said; it does not summarise.",
     Task.ANSWER: "This model writes down what is said; it does not answer questions.",
     Task.SPEAKER: "This model writes down what is said; it does not hear who speaks or how.",
     Task.SOUND: "This model writes down what is said; it does not hear other sounds.",
     Task.TALK: "This model writes down what is said; it does not talk.",
 }
-"""What the model cannot do and why, for `/v1/models` and for who asks it."""
+"""What no recogniser can do and why, for `/v1/models` and for who asks it."""
+ENGLISH_ONLY = {Task.TRANSLATE: "This model writes down English; it does not translate."}
 CANNOT = "I cannot do that. {why} Ask me to transcribe the clip."
 NO_CLIP = "I write down what is said in a clip, and there is none. Send one, and ask me to transcribe it."
 
@@ -30,6 +35,7 @@ class Transcriber:
     def __init__(self, recogniser: Recogniser) -> None:
         """Share a loaded model."""
         self._listener = Listener(recogniser)
+        self.unsupported = UNSUPPORTED if len(recogniser.languages) > 1 else ENGLISH_ONLY | UNSUPPORTED
 
     async def answer(
         self, turns: list[Turn], _sampling: Sampling, account: Account, begun: str = ""
@@ -49,11 +55,13 @@ class Transcriber:
         for number, intent in enumerate(intents.understand(turns[-1].text), 1):
             if number > 1:
                 yield PART
-            if intent.task in UNSUPPORTED:
-                yield CANNOT.format(why=UNSUPPORTED[intent.task])
+            if intent.task in self.unsupported:
+                yield CANNOT.format(why=self.unsupported[intent.task])
                 continue
+            if intent.language:
+                yield CANNOT_TRANSLATE.format(language=intent.language.title())
+                continue
+            task: WhisperTask = "translate" if intent.task is Task.TRANSLATE else "transcribe"
             # With a new clip in the turn, that clip is meant; a follow-up means all of them.
-            async for piece in self._listener.listen_all(
-                list(turns[-1].clips) or clips, "transcribe", account
-            ):
+            async for piece in self._listener.listen_all(list(turns[-1].clips) or clips, task, account):
                 yield piece

@@ -20,11 +20,12 @@ from model.embedded.answer import Account, Event, Turn
 from model.embedded.begun import Begun
 from model.embedded.in_thread import from_thread
 from model.embedded.intents import Task
+from model.embedded.listener import Listener
 from model.embedded.recogniser import Recognised
 from model.embedded.text_model import Sampling, TextModelError
 from model.embedded.tracing import span
 from model.errors import BadRequest
-from model.geometry import MIN_SAMPLES, ClipError
+from model.geometry import MIN_SAMPLES, WINDOW_SAMPLES, ClipError
 from model.long_audio.forms import Task as WhisperTask
 from model.long_audio.readings import gap, shared_out
 from model.long_audio.windows import cut
@@ -33,8 +34,12 @@ from model.mini.choice import Choice
 from model.mini.shipped import Shipped
 from model.mini.tokenizer import Words
 from model.mini.writer import Asked, PromptTooLong, Writer
-from model.prompts import TRANSCRIBE
+from model.prompts import TRANSCRIBE, TRANSLATE
 
+INSTRUCTIONS: dict[WhisperTask, str] = {
+    "transcribe": TRANSCRIBE,
+    "translate": TRANSLATE.format(language="English"),
+}
 NOT_MEASURED = "This small model was not trained for that, or it was not measured how well it does it."
 CANNOT = "I cannot do that yet. {why} Ask me to {tasks}."
 NO_CLIP = "I answer about what I hear, and there is no clip. Send one, and ask me to {tasks}."
@@ -60,6 +65,7 @@ class Mini:
         self.unsupported: Mapping[Task, str] = {task: NOT_MEASURED for task in Task if task not in able}
         """What the model cannot do and why, for `/v1/models`."""
         self._able = " or ".join(IN_WORDS[task] for task in able)
+        self._listener = Listener(self)
 
     @classmethod
     def load(cls, folder: Path, cache: Path, threads: int = 1) -> Mini:
@@ -88,6 +94,15 @@ class Mini:
         if refusal := self._refusal(turns, clips):
             if rest := Begun(begun).beyond(refusal):
                 yield Event(text=rest)
+            return
+        if self._is_long_dictation(turns[-1], clips):
+            said = Begun(begun)
+            # With a new clip in the turn, that clip is meant; a follow-up means all of them.
+            async for piece in self._listener.listen_all(
+                list(turns[-1].clips) or clips, "transcribe", account
+            ):
+                if rest := said.beyond(piece):
+                    yield Event(text=rest)
             return
         asked = self._asked(turns, clips, sampling, begun.rstrip())
         if asked.most_tokens < 1:
@@ -145,6 +160,11 @@ class Mini:
                 return CANNOT.format(why=NOT_MEASURED, tasks=self._able)
         return ""
 
+    def _is_long_dictation(self, last: Turn, clips: list[NDArray[np.int16]]) -> bool:
+        """Whether no more than a transcript is asked for, of more than the one window it was trained on."""
+        tasks = [intent.task for intent in intents.understand(last.text)]
+        return tasks == [Task.TRANSCRIBE] and any(clip.size > WINDOW_SAMPLES for clip in clips)
+
     def recognise(
         self,
         pcm: NDArray[np.int16],
@@ -162,7 +182,7 @@ class Mini:
             piece = pcm[round(window.start * SAMPLE_RATE) : round(window.end * SAMPLE_RATE)]
             if piece.size < MIN_SAMPLES:
                 continue
-            turn = Turn("user", TRANSCRIBE, (piece,))
+            turn = Turn("user", INSTRUCTIONS[task], (piece,))
             asked = self._asked([turn], [piece], Sampling(max_tokens=self._config.generation.context), "")
             reading = Recognised(window, language or self.languages[0])
             for step in self._writer.write(asked):

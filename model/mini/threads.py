@@ -11,9 +11,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+
+@cache
+def one_for_blas() -> None:
+    """Have OpenBLAS use one thread, in this whole process; only the first call does anything.
+
+    The loaded libraries are looked through with the loader's lock held, by Python code, which wants the GIL.
+    A thread that loads a library meanwhile holds the GIL and wants the lock: neither ever goes on. So who
+    loads models side by side calls this first, while there is one thread.
+    """
+    threadpool_limits(1, user_api="blas")
 
 
 class Threads:
@@ -21,7 +33,7 @@ class Threads:
 
     def __init__(self, count: int = 1) -> None:
         """`count` threads, the caller's among them."""
-        threadpool_limits(1, user_api="blas")
+        one_for_blas()
         self._count = count
         self._others = ThreadPoolExecutor(max(1, count - 1), thread_name_prefix="mini")
 

@@ -16,6 +16,7 @@ def test_the_shipped_table_is_whole() -> None:
     rows = registry.load(Settings.model_fields["models"].default)
     assert {name: one.kind for name, one in rows.items()} == {
         "whisper-base-smollm2": "chat",
+        "meralion-mini": "chat",
         "kokoro-82m": "speech",
     }
     for one in rows.values():
@@ -25,13 +26,17 @@ def test_the_shipped_table_is_whole() -> None:
     assert rows["whisper-base-smollm2"].sampling.temperature == 0
 
 
-def test_the_row_to_copy_is_right_without_its_signs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("whisper-base", "embedded"), ("whisper-tiny-en", "embedded"), ("meralion-2-3b", "vllm")],
+)
+def test_a_row_to_copy_is_right_without_its_signs(name: str, engine: str, tmp_path: Path) -> None:
     shipped = Settings.model_fields["models"].default.read_text("utf-8")
-    example = shipped[shipped.index("# [meralion-2-3b]") :]
+    example, _, _ = shipped[shipped.index(f"# [{name}]") :].partition("\n\n")
     file = tmp_path / "models.toml"
     file.write_text("\n".join(line.removeprefix("#").removeprefix(" ") for line in example.splitlines()))
-    copied = registry.load(file)["meralion-2-3b"]
-    assert (copied.engine, copied.upstream_id) == ("vllm", "meralion-2-3b")
+    copied = registry.load(file)[name]
+    assert (copied.engine, copied.upstream_id) == (engine, name)
     assert all(
         said["supported"] or said["reason"].endswith(".") for said in copied.capability_card().values()
     )

@@ -98,6 +98,20 @@ def test_two_are_compared_and_a_link_brings_them_back(
     assert visitor.page.locator(".st-key-prompt textarea").input_value() == "Please transcribe this."
 
 
+@pytest.mark.engine
+def test_the_cascade_and_the_small_audio_model_answer_side_by_side(launch: Launch, demo: Demo):
+    both = "whisper-base-smollm2,meralion-mini"
+    link = f"{demo.url}/models?clip=sl-hawker&prompt=Please+transcribe+this.&models={both}"
+    visitor = launch(demo).open(link)
+    visitor.clip_is("Lunch at the hawker centre")
+    visitor.press("ask")
+    visitor.page.locator(".st-key-agreed").wait_for(timeout=120_000)
+    visitor.settle()
+    for number, title in ((1, "Whisper base + SmolLM2"), (2, "MERaLiON-Mini")):
+        answer = visitor.page.locator(f".st-key-answer_{number}").inner_text()
+        assert answer.startswith(title) and "a word error rate of" in answer
+
+
 def test_stop_ends_all_and_keeps_what_came(launch: Launch, two: Demo, engine: FakeEngine, _other: FakeEngine):
     engine.default = _other.default = stalls_after("Two ")
     visitor = launch(two).open(f"{two.url}/models?clip=sl-kopi&prompt=What+is+stopped&models=tiny,other")

@@ -71,6 +71,21 @@ def test_push_to_talk_is_answered_in_words_and_aloud(
     visitor.page.locator(".st-key-voice_said_0").wait_for(state="detached")
 
 
+@pytest.mark.engine
+def test_a_model_that_does_not_talk_says_so_and_is_no_silence(
+    launch: Launch, demo: Demo, spoken: Spoken, tmp_path: Path
+):
+    visitor = launch(demo, microphone=spoken.at_the_microphone(tmp_path / "voice.wav"))
+    visitor.open(f"{demo.url}/models")
+    visitor.press("choose_meralion-mini")
+    visitor.page.locator(".st-key-choose_meralion-mini", has_text="Answers on all pages").wait_for()
+    visitor.page.get_by_role("link", name="Voice chat").first.click()
+    visitor.page.locator(".st-key-voice_controls").wait_for()
+    press_the_microphone(visitor)
+    Talk(visitor.page).wait_for_sound()
+    assert visitor.text("voice_answer_0").startswith("I cannot do that yet.")
+
+
 def test_silence_is_no_turn(launch: Launch, scripted: Demo, engine: FakeEngine, tmp_path: Path):
     quiet = np.random.default_rng(0).standard_normal(16_000 * 20) * ROOM_NOISE * 32767
     quiet[16_000:17_600] += 9_000 * np.sin(np.arange(1_600))  # a knock sets the recorder off

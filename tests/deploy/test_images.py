@@ -27,7 +27,7 @@ SERVICES = ("controller", "ui", "engine")
 CODE = {
     "controller": ("backend", "model/audio.py", "model/audio_[clw]*.py"),
     "ui": ("ui", "pages", "Home.py"),
-    "engine": ("model/embedded",),
+    "engine": ("model/embedded", "model/mini"),
 }
 # Found at run time only where it is installed, and asked for by nobody who runs in this image.
 NOT_THERE = {"engine": {"torch", "transformers", "vllm"}}

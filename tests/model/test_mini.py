@@ -171,7 +171,7 @@ def test_answers_side_by_side_are_those_one_after_another(engine: Mini, clip: Pc
 def test_what_does_not_fit_is_refused_before_it_is_heard(engine: Mini, clip: Pcm) -> None:
     minutes = np.zeros(300 * 16_000, np.int16)
     with pytest.raises(TextModelError, match="room for 4,096 with the answer") as refused:
-        ask(engine, [Turn("user", QUESTION, (minutes,) * 5)])
+        ask(engine, [Turn("user", "How much is it?", (minutes,) * 5)])
     assert refused.value.code == "context_length_exceeded"
     with pytest.raises(BadRequest, match=r"at least 0\.1 s"):
         ask(engine, about(clip[:100]))
@@ -202,6 +202,18 @@ def test_a_recording_is_transcribed_window_by_window(engine: Mini, clip: Pcm) ->
         assert reading.span.start <= times[0][0] and times[-1][1] <= reading.span.end
     assert list(engine.recognise(quiet)) == []
     assert engine.languages == ["en"]
+
+
+def test_a_long_clip_is_written_down_window_by_window_in_a_conversation_too(engine: Mini, clip: Pcm) -> None:
+    long = np.concatenate([clip, np.zeros(27 * 16_000, np.int16), clip])
+    read = "".join(piece for piece in engine.recognise(long) if isinstance(piece, str))
+    said = ask(engine, about(long))
+    assert said.text == read and len(said.pieces) > 10
+    assert said.account.completion_tokens > 2 * 5
+    begun = said.text[: len(said.text) // 2].rstrip()
+    assert begun + ask(engine, about(long), begun=begun).text == said.text
+    asked = ask(engine, about(long, "How much is it?"))  # in one prompt, as a question about all of it
+    assert asked.account.prompt_tokens > 200
 
 
 def test_a_drawn_answer_can_be_scored(loaded: tuple[AudioLLM, Mini, Writer]) -> None:

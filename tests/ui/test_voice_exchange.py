@@ -13,10 +13,11 @@ import pytest
 from tests.backend.fake_engine import FakeEngine, breaks_after, says, stalls_after
 from tests.ui.conftest import tone
 from ui.client import AnswerStream, Client
+from ui.voice.asking import writes_down_first
 from ui.voice.exchange import Exchange, Voice, messages
 from ui.voice.levels import RATE
 from ui.voice.state import Asker, VoiceChat
-from ui.wire import ClientError
+from ui.wire import Capability, ClientError
 
 WORDS = ("The sky is ", "blue today. ", "Is that not ", "a good thing?")
 uploaded: list[str] = []
@@ -95,6 +96,19 @@ def test_an_answer_is_heard_written_and_spoken(chat: VoiceChat, reader: Reader):
     moments = turn.moments
     assert turn.said.ended_at == pytest.approx(turn.said.handed_at - 0.5)
     assert turn.said.handed_at < moments.heard <= moments.first_word <= moments.first_sound
+
+
+@pytest.mark.parametrize(
+    ("engine_name", "talks", "first"),
+    [("embedded", True, True), ("embedded", False, False), ("vllm", True, False)],
+    ids=["the cascade", "a small model that does not talk", "an audio LLM"],
+)
+def test_who_writes_down_what_was_said_before_it_answers(
+    client: Client, engine_name: str, talks: bool, first: bool
+):
+    (card,) = client.models()
+    able = {**card.capabilities, "chat": Capability(supported=talks)}
+    assert writes_down_first(replace(card, engine=engine_name, capabilities=able)) is first
 
 
 def test_the_first_sentence_is_spoken_while_the_text_still_comes(

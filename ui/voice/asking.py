@@ -34,10 +34,17 @@ def asker(client: Client, model: ModelCard) -> Asker:
         voice(client),
         model.max_audio_seconds or MODEL_LIMIT_S,
         host.left_alone_s,
-        # The small model writes down what it hears before it answers; others may listen without words.
-        model.engine == "embedded",
+        writes_down_first(model),
         model.id,
     )
+
+
+def writes_down_first(model: ModelCard) -> bool:
+    """Whether a model tells the words that it heard before it answers, so that no words were no speech.
+
+    Of our small models the one that talks does; others hear the sound itself, or say that they do not talk.
+    """
+    return model.engine == "embedded" and model.can("chat").supported
 
 
 def voice(client: Client) -> Voice | None:
