@@ -45,7 +45,7 @@ FUSED = re.compile(r"\.(qkv|kv)\.")
 def whisper(path: Path, part: str = "") -> dict[str, Array]:
     """The tensors in a Whisper model.bin, named as in `WhisperModel`: "encoder." and "decoder." ones.
 
-    The output layer is the decoder's token embedding. `part`, "encoder" or "decoder", leaves the other unread.
+    The output layer is the decoder's token embedding. With `part`, "encoder" or "decoder", only that is read.
     Raises ValueError where the file is of another kind.
     """
     found: dict[str, Array] = {}
