@@ -6,8 +6,8 @@ python -m model.checkpoints convert DIR
 python -m model.checkpoints assemble meralion-mini DIR
 python -m model.checkpoints download HUB_ID DIR
 
-`inspect` and `assemble` need no torch; the others run in .venv-vllm. Exit codes: 0 done, 1 the checkpoint cannot be served
-or fetched, 2 the command cannot be run as things are.
+`inspect` and `assemble` need no torch; the others run in .venv-vllm. Exit codes: 0 done, 1 the checkpoint
+cannot be served or fetched, 2 the command cannot be run as things are.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from pathlib import Path
 
 from model.checkpoints.inspect import inspect
 from model.layouts import LAYOUTS
-from model.mini import WEIGHTS
-from model.mini.shipped import MINI_ID
+from model.mini import MINI_ID, WEIGHTS
 
 MAKERS = ("torch", "transformers", "safetensors")  # what writing a checkpoint needs
 
@@ -174,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     converted.add_argument("--seed", type=int, default=0, help="of the new adapter")
     converted.set_defaults(run=_convert)
 
-    assembled = commands.add_parser("assemble", help="make what ships of a small audio LLM a whole checkpoint")
+    assembled = commands.add_parser("assemble", help="make what ships of a small model a whole checkpoint")
     assembled.add_argument("model", type=_shipped, help=f"{MINI_ID}, or a folder that training.ship wrote")
     assembled.add_argument("folder", type=Path)
     assembled.set_defaults(run=_assemble)

@@ -2,7 +2,7 @@
 
     python -m model.checkpoints assemble meralion-mini DIR
 
-The weights are those that the embedded engine loads, to the last bit, so both engines give the same log-probs.
+The weights are those that the embedded engine loads, to the last bit, so both give the same log-probs.
 Without torch: `model.serve` does it from the demo's environment.
 """
 
@@ -75,7 +75,9 @@ def _key(folder: Path) -> str:
     try:
         parts = [sha256_of(folder / name) for name in (shipped.CONFIG, shipped.WEIGHTS)]
     except OSError as error:
-        raise ModelError(f"{error.filename} cannot be read: {error.strerror}. Take the folder anew.") from error
+        raise ModelError(
+            f"{error.filename} cannot be read: {error.strerror}. Take the folder anew."
+        ) from error
     return hashlib.sha256(" ".join([str(FORM), *parts]).encode()).hexdigest()[:16]
 
 

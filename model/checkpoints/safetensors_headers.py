@@ -1,6 +1,7 @@
 """What a safetensors file says it holds, read from its header: names, types and shapes, never the weights.
 
-And files written without the `safetensors` package, which the demo does not have. A file is 8 bytes (the header's length, little-endian), the header as JSON, and the tensors' bytes.
+And files written without the `safetensors` package, which the demo does not have. A file is 8 bytes (the
+header's length, little-endian), the header as JSON, and the tensors' bytes.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ from model.embedded.speech import Speech
 from model.embedded.text_model import TextModel
 from model.embedded.transcriber import Transcriber
 from model.errors import NotFound
+from model.mini import MINI_ID
 from model.mini.engine import Mini
 from model.mini.threads import one_for_blas
 from model.places import Places
 
 CASCADE_ID = "whisper-base-smollm2"
-MINI_ID = "meralion-mini"
 BASE_ID = "whisper-base"
 TINY_ID = "whisper-tiny-en"
 SPEECH_ID = "kokoro-82m"

@@ -26,7 +26,6 @@ from model.layouts import AdapterKind, Turn
 from model.mini.functional import Array
 from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
 
-MINI_ID = "meralion-mini"  # what ships with the demo, in `model.mini.WEIGHTS`
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ENCODERS = {"whisper-base": weights.WHISPER_MODEL}
 DECODERS = {"smollm2-135m-instruct": weights.SMOLLM2}

@@ -17,8 +17,8 @@ from model.checkpoints.download import DownloadError, download, licence_of
 from model.checkpoints.inspect import inspect
 from model.embedded.weights import WeightsError, default_cache
 from model.layouts import LAYOUTS
-from model.mini import WEIGHTS
-from model.mini.shipped import MINI_ID, is_shipped
+from model.mini import MINI_ID, WEIGHTS
+from model.mini.shipped import is_shipped
 from model.mini.tensors import ModelError
 from model.serve.refused import Refused
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoints.inspect import Report, inspect
-from model.mini.shipped import MINI_ID
+from model.mini import MINI_ID
 from model.serve import command, models, traces
 from model.serve.interpreter import Interpreter
 from model.serve.machine import GIB
