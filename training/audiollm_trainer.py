@@ -19,7 +19,7 @@ from training.examples import BatchNote
 from training.flops import Flops
 from training.frozen import check_base, write_base
 from training.left_out import LeftOut
-from training.parameters import optimiser_groups, trainable
+from training.parameters import adamw, trainable
 from training.run_folder import CONFIG
 from training.trainer import CarefulTrainer
 
@@ -65,10 +65,7 @@ class AudioLLMTrainer(CarefulTrainer, Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Fused AdamW, a group for each part."""
         if self.optimizer is None:
-            settings = self._run.optimiser
-            groups = optimiser_groups(self.model if model is None else model, settings)
-            betas = (settings.beta1, settings.beta2)
-            self.optimizer = torch.optim.AdamW(groups, betas=betas, eps=settings.eps, fused=True)
+            self.optimizer = adamw(self.model if model is None else model, self._run.optimiser)
         return self.optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:

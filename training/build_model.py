@@ -153,11 +153,15 @@ def _check_sizes(sizes: Sizes, encoder: Encoder, decoder: Decoder) -> None:
 
 
 def _load_adapter(model: AudioLLMForConditionalGeneration, config: ModelConfig) -> None:
-    """Put a warmed-up adapter and `ln_speech` in place. Raises ConfigError unless they fit whole."""
+    """Put a warmed-up adapter, `ln_speech` and tuned layers of the encoder in place.
+
+    Raises ConfigError unless they fit whole.
+    """
     assert config.adapter_weights
     tensors = adapter_tensors(config.adapter_weights)
     own = {name: value for name, value in model.state_dict().items() if name in tensors}
     wanted = {name for name in model.state_dict() if name.startswith(("speech_audio_adapter.", "ln_speech."))}
+    wanted |= {name for name in own if name.startswith("speech_encoder.")}
     wrong = [name for name in sorted(wanted) if name not in tensors or tensors[name].shape != own[name].shape]
     if wrong or set(tensors) - wanted:
         raise ConfigError(

@@ -54,15 +54,17 @@ class Encoding:
 
     encoder: str
     config: FeaturesConfig
+    tuned_layers: int = 0  # that are left out
 
     def says(self) -> dict[str, Any]:
         """What the states depend on."""
         names = ("precision", "tail", "full_every", "short")
-        return {"encoder": self.encoder} | {name: getattr(self.config, name) for name in names}
+        found = {"encoder": self.encoder} | {name: getattr(self.config, name) for name in names}
+        return found | ({"tuned_layers": self.tuned_layers} if self.tuned_layers else {})
 
     def load(self) -> Encoder:
         """The encoder in its arithmetic. Raises ConfigError."""
-        return Encoder(load_encoder(self.encoder), self.config.precision)
+        return Encoder(load_encoder(self.encoder), self.config.precision, self.tuned_layers)
 
     def kept(self, samples: int, key: str, split: str) -> int:
         """How many of a clip's 1,500 states are kept."""
@@ -92,10 +94,14 @@ class Shard:
 class Encoder:
     """The frozen encoder in its arithmetic; it takes windows shorter than 30 s too."""
 
-    def __init__(self, loaded: parts.Encoder, precision: str) -> None:
+    def __init__(self, loaded: parts.Encoder, precision: str, left_out: int = 0) -> None:
+        """Without its last `left_out` layers and what follows them."""
         self._extractor = loaded.extractor
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._encoder = loaded.model.eval().requires_grad_(False).to(self._dtype)
+        if left_out:
+            self._encoder.layers = self._encoder.layers[:-left_out]
+            self._encoder.layer_norm = nn.Identity()
         self._positions = self._encoder.embed_positions.weight
 
     @torch.inference_mode()
@@ -265,7 +271,8 @@ def _claim(folder: Path, encoding: Encoding) -> None:
         write_text(path, json.dumps(encoding.says(), indent=1) + "\n")
         return
     found = json.loads(path.read_text("utf-8"))
-    if differing := [name for name, value in encoding.says().items() if found.get(name) != value]:
+    says = encoding.says()
+    if differing := [name for name in {**found, **says} if found.get(name) != says.get(name)]:
         raise CheckpointMismatch(
             f"{folder} was made with another {', '.join(differing)}. Name another features.folder, or delete "
             "this one."
@@ -280,7 +287,7 @@ def _say(what: str, done: int, count: int, seconds: float) -> None:
 def of_run(run: MiniRun) -> dict[str, dict[str, Any]]:
     """Encode a run's synthetic corpus and its human one; what was done for each."""
     assert run.listen.model.encoder
-    encoding = Encoding(run.listen.model.encoder, run.features)
+    encoding = Encoding(run.listen.model.encoder, run.features, run.tuned_layers)
     return {
         "corpus": build(run.listen.data.train, folder_of(run, "corpus"), ("train", "dev"), encoding),
         "human": build(run.human, folder_of(run, "human"), ("dev", "test"), encoding),

@@ -41,11 +41,11 @@ class ListenTrainer(AudioLLMTrainer):
     control: Any
 
     def __init__(
-        self, *arguments: Any, head: CtcHead, ctc_weight: float, glances: dict[str, Listener], **kwargs: Any
+        self, *arguments: Any, head: CtcHead, mini: MiniRun, glances: dict[str, Listener], **kwargs: Any
     ) -> None:
         """`glances`: what is asked at each evaluation, with the right audio and with another's."""
         super().__init__(*arguments, **kwargs)
-        self._head, self._ctc_weight, self._glances = head, ctc_weight, glances
+        self._head, self._mini, self._glances = head, mini, glances
 
     def compute_loss(
         self,
@@ -57,14 +57,16 @@ class ListenTrainer(AudioLLMTrainer):
         """Equation 1, and the CTC loss of the rows whose answers are transcripts."""
         inputs = dict(inputs)
         spoken = inputs.pop("spoken")
-        embeddings, speech, counts = embedded(model, inputs.pop("input_ids"), inputs.pop(STATES))
+        embeddings, speech, counts = embedded(
+            model, inputs.pop("input_ids"), inputs.pop(STATES), self._mini.tuned_layers
+        )
         loss, outputs = super().compute_loss(
             model, {**inputs, "inputs_embeds": embeddings}, True, num_items_in_batch=num_items_in_batch
         )
         rows = [row for row, target in enumerate(spoken) if target]
-        if rows and self._ctc_weight:
+        if rows and self._mini.ctc_weight:
             heard = ctc_loss(self._head(speech[rows]), counts[rows].tolist(), [spoken[row] for row in rows])
-            loss = loss + self._ctc_weight * heard
+            loss = loss + self._mini.ctc_weight * heard
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **kwargs: Any) -> dict[str, float]:
@@ -129,7 +131,7 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     dtype = DTYPES[config.compute.precision]
     trainer = ListenTrainer(
         head=head,
-        ctc_weight=run.ctc_weight,
+        mini=run,
         glances={name: Listener.of(run, built, name, GLANCED_AT) for name in ("voices", "people")},
         model=model,
         args=settings,

@@ -33,6 +33,8 @@ class FeaturesConfig:
 class WarmUpConfig:
     """CTC of adapter and `ln_speech` against the decoder's token embeddings; `run` is the folder it writes.
 
+    `optimiser.encoder_lr` is for the layers that `MiniRun.tuned_layers` counts.
+
     Every `every.eval` steps people's clips are read by greedy CTC. The best adapter is kept, and after
     `patience` readings without a better one the warm-up ends.
     """
@@ -67,6 +69,9 @@ class MiniRun:
     listen: AudioLLMRun
     ctc_weight: float = 0.3  # of the CTC loss beside the language model's
     eval_rows: int = 200  # of held-out voices and of people each
+    tuned_layers: int = (
+        0  # the encoder's last ones, which the warm-up trains too; states are those below them
+    )
     repeat: dict[str, int] = field(default_factory=dict)  # how often stage 2 hears a task's rows in an epoch
 
     def __post_init__(self) -> None:
@@ -81,5 +86,9 @@ class MiniRun:
             raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
         if self.eval_rows < 2 or self.ctc_weight < 0:
             raise ValueError("eval_rows must be at least 2, and ctc_weight at least 0.")
+        if self.tuned_layers < 0:
+            raise ValueError(
+                "tuned_layers says how many of the encoder's last layers are trained: 0 or more."
+            )
         if any(times < 1 for times in self.repeat.values()):
             raise ValueError("repeat says how often a task's rows are heard in an epoch: at least once.")

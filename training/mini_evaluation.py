@@ -49,6 +49,7 @@ class Listener:
     examples: StateExamples
     rows: list[dict[str, Any]]
     stack: int
+    tuned_layers: int
 
     @classmethod
     def of(cls, run: MiniRun, built: Built, name: str, count: int, task: str | None = None) -> Listener:
@@ -64,7 +65,8 @@ class Listener:
         if len(rows) < 2:
             raise DataError(f"{folder_of(run, which)} holds {len(rows)} rows to evaluate on; two are needed.")
         count = min(count, len(rows))
-        return cls(built, examples, [rows[place * len(rows) // count] for place in range(count)], stack)
+        chosen = [rows[place * len(rows) // count] for place in range(count)]
+        return cls(built, examples, chosen, stack, run.tuned_layers)
 
     @property
     def tasks(self) -> set[str]:
@@ -97,7 +99,7 @@ class Listener:
         ids = torch.tensor([[pad] * (longest - len(each.ids)) + each.ids for each in examples])
         mask = torch.tensor([[0] * (longest - len(each.ids)) + [1] * len(each.ids) for each in examples])
         model = self.built.model
-        embeddings, _, _ = embedded(model, ids, _states(examples))
+        embeddings, _, _ = embedded(model, ids, _states(examples), self.tuned_layers)
         written: Tensor = model.text_decoder.generate(
             inputs_embeds=embeddings,
             attention_mask=mask,
@@ -116,7 +118,8 @@ class Listener:
             batch.pop("note")
             targets, states = batch.pop("shift_labels"), batch.pop("input_features")
             batch.pop("labels")
-            embeddings, _, _ = embedded(self.built.model, batch.pop("input_ids"), states)
+            ids = batch.pop("input_ids")
+            embeddings, _, _ = embedded(self.built.model, ids, states, self.tuned_layers)
             logits = self.built.model(inputs_embeds=embeddings, **batch).logits
             total += float(
                 functional.cross_entropy(

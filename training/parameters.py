@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from training.audiollm_config import OptimiserConfig
@@ -35,6 +36,12 @@ def trainable(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     for name, value in model.named_parameters():
         if value.requires_grad:
             yield name.replace("_checkpoint_wrapped_module.", ""), value
+
+
+def adamw(model: nn.Module, config: OptimiserConfig) -> torch.optim.AdamW:
+    """Fused AdamW, a group for each part."""
+    betas = (config.beta1, config.beta2)
+    return torch.optim.AdamW(optimiser_groups(model, config), betas=betas, eps=config.eps, fused=True)
 
 
 def optimiser_groups(model: nn.Module, config: OptimiserConfig) -> list[dict[str, object]]:

@@ -2,15 +2,15 @@
 
     python -m training.ship RUN DIR [--checkpoint N] [--dtype float32] [--tasks transcribe answer]
 
-Adapter and LoRA over the packaged encoder and decoder: 10 MB in half precision, where `training.export`
-writes the whole model. `model.mini` reads it.
+Adapter and LoRA over the packaged encoder and decoder, 10 MB in half precision, and layers of the encoder
+that were tuned, 6 MB each; `training.export` writes the whole model. `model.mini` reads it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from training.build_model import Built
 from training.errors import ConfigError, TrainingError
 from training.errors import run as run_command
 from training.export import find, trained
+from training.parts import adapter_tensors
 from training.run_folder import CONFIG as RUN_CONFIG
 
 PACKAGED = {"packaged:whisper-base": "whisper-base", "packaged:smollm2": "smollm2-135m-instruct"}
@@ -73,9 +74,8 @@ def write(
 ) -> Path:
     """Write what a run's model has of its own into `folder` and return it. Raises TrainingError."""
     config = shipped_config(settings, built, title, measured)
-    tensors = {
-        name: value.to(DTYPES[dtype]).contiguous() for name, value in shipped_tensors(built.model).items()
-    }
+    own = shipped_tensors(built.model, tuned(settings))
+    tensors = {name: value.to(DTYPES[dtype]).contiguous() for name, value in own.items()}
     if wide := next((name for name, value in tensors.items() if not value.isfinite().all()), None):
         raise TrainingError(f"{wide} holds numbers that {dtype} cannot. Ship it with --dtype bfloat16.")
     try:
@@ -122,11 +122,17 @@ def shipped_config(settings: AudioLLMRun, built: Built, title: str, measured: Me
     )
 
 
-def shipped_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The adapter, and LoRA under names without peft's, in float32."""
+def tuned(settings: AudioLLMRun) -> set[str]:
+    """The encoder's weights that a run's warm-up tuned. Raises ConfigError where its file cannot be read."""
+    path = settings.model.adapter_weights
+    return {name for name in adapter_tensors(path) if name.startswith("speech_encoder.")} if path else set()
+
+
+def shipped_tensors(model: nn.Module, tuned: Set[str] = frozenset()) -> dict[str, Tensor]:
+    """The adapter, what of the encoder is `tuned`, and LoRA under names without peft's, in float32."""
     found: dict[str, Any] = {}
     for name, value in model.state_dict().items():
-        if name.startswith(OWN):
+        if name.startswith(OWN) or name in tuned:
             found[name] = value.detach().cpu().float()
         elif ".lora_" in name:
             found[name.replace(".default.", ".")] = value.detach().cpu().float()

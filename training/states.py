@@ -17,6 +17,7 @@ from training.ctc import SpokenWords, fits
 from training.examples import Collator, Example
 from training.feature_store import STATES, Features
 from training.turns import Turns, UnfitRow
+from training.upper import Upper
 
 
 class StateExamples:
@@ -97,9 +98,9 @@ def padded(example: Example, states: int) -> Example:
 
 
 def embedded(
-    model: AudioLLMForConditionalGeneration, ids: Tensor, states: Tensor
+    model: AudioLLMForConditionalGeneration, ids: Tensor, states: Tensor, tuned_layers: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Prompts `ids` [batch, tokens] with speech in their places.
+    """Prompts `ids` [batch, tokens] with speech in their places; `states` are those below `tuned_layers`.
 
     Returns embeddings [batch, tokens, hidden]; the speech embeddings of `states` [batch, audio tokens,
     hidden]; and how many of those each row has places for [batch].
@@ -107,6 +108,9 @@ def embedded(
     words = model.get_input_embeddings()(ids)
     places = ids == model.config.speech_token_index
     counts = places.sum(1)
+    if tuned_layers:
+        kept = counts * model.config.speech_mlp_scale_factor
+        states = Upper(model.speech_encoder, tuned_layers)(states, kept)
     speech = model.speech_audio_adapter(model.ln_speech(states)) * model.config.embedding_scale
     heard = speech[torch.arange(speech.shape[1], device=ids.device) < counts[:, None]]
     return words.masked_scatter(places.unsqueeze(-1), heard.to(words.dtype)), speech, counts

@@ -38,10 +38,12 @@ from training.features import folder_of
 from training.left_out import LeftOut
 from training.meters import Meter
 from training.mini_config import MiniRun
-from training.parts import load_decoder
+from training.parameters import adamw, part_of, trainable
+from training.parts import load_decoder, load_encoder
 from training.progress import Progress
 from training.starting import start, step_of
 from training.trainer import CarefulTrainer
+from training.upper import Upper
 from training.variation import Varied
 from training.wer import WordErrors, normaliser, word_errors
 
@@ -57,32 +59,40 @@ MAY_CHANGE = (  # settings that do not change what is learnt from which clip
 
 
 class Ear(nn.Module):
-    """`ln_speech` and the adapter, under the audio LLM's names, and the head that reads them."""
+    """What of the audio LLM is warmed up, under its names, and the head that reads it."""
 
-    def __init__(self, run: MiniRun, d_model: int, embeddings: Tensor, size: float) -> None:
+    def __init__(
+        self, run: MiniRun, d_model: int, embeddings: Tensor, size: float, upper: Upper | None = None
+    ) -> None:
         """`embeddings` [vocabulary, hidden] of the words; `size` is the RMS of all token embeddings."""
         super().__init__()
+        self.speech_encoder = upper
         model = run.listen.model
         self.ln_speech = nn.LayerNorm(d_model)
         self.speech_audio_adapter = adapter.build(model.adapter, d_model, model.stack, embeddings.shape[1])
         self.head = CtcHead(embeddings)
         self._stack, self._size, self._weight = model.stack, size, run.warm_up.size_weight
 
-    def embedded(self, states: Tensor) -> Tensor:
-        """States [batch, states, d_model] to speech embeddings [batch, states / stack, hidden]."""
+    def embedded(self, states: Tensor, kept: Tensor) -> Tensor:
+        """The first `kept` [batch] of states [batch, states, d_model] to speech embeddings.
+
+        They are [batch, states / stack, hidden].
+        """
+        if self.speech_encoder is not None:
+            states = self.speech_encoder(states, kept)
         found: Tensor = self.speech_audio_adapter(self.ln_speech(states))
         return found
 
     def forward(self, states: Tensor, kept: Tensor, targets: list[list[int]]) -> dict[str, Tensor]:
         """The loss of `targets` said by the first `kept` [batch] of `states` [batch, states, d_model]."""
-        speech = self.embedded(states)
+        speech = self.embedded(states, kept)
         lengths = (kept // self._stack).tolist()
         loss = ctc_loss(self.head(speech), lengths, targets)
         heard = torch.arange(speech.shape[1]) < (kept // self._stack)[:, None]
         return {"loss": loss + self._weight * size_loss(speech[heard], self._size)}
 
     def adapter_state(self) -> dict[str, Tensor]:
-        """The adapter and `ln_speech`."""
+        """What stage 2 goes on from: adapter, `ln_speech`, and the encoder's layers if they are tuned."""
         return {name: value for name, value in self.state_dict().items() if not name.startswith("head.")}
 
 
@@ -145,6 +155,7 @@ class WarmUpTrainer(CarefulTrainer, Trainer):
     """Trains an Ear; the one that reads people best is kept in the run's folder."""
 
     control: Any
+    optimizer: Any
 
     def __init__(
         self, *arguments: Any, run: MiniRun, words: SpokenWords, held_out: dict[str, HeldOut], **kwargs: Any
@@ -154,15 +165,24 @@ class WarmUpTrainer(CarefulTrainer, Trainer):
         self._run, self._words, self._held_out = run, words, held_out
         self._products = sum(each.numel() for each in self.model.speech_audio_adapter.parameters())
         self._products += self.model.head.tokens.numel()
+        self._upper = sum(each.numel() for name, each in trainable(self.model) if part_of(name) == "encoder")
 
     def measure(self, batch: dict[str, Any]) -> tuple[int, int, float, int]:
         """Clips, audio tokens, FLOP, and no row: those that cannot be used were left out before."""
-        tokens = int(batch["kept"].sum()) // self._run.listen.model.stack
-        return len(batch["ids"]), tokens, float(FORWARD_BACKWARD * tokens * self._products), 0
+        states = int(batch["kept"].sum())
+        tokens = states // self._run.listen.model.stack
+        products = tokens * self._products + states * self._upper
+        return len(batch["ids"]), tokens, float(FORWARD_BACKWARD * products), 0
 
     def row_ids(self, batch: dict[str, Any]) -> tuple[str, ...]:
         """The ids of a batch's clips."""
         return tuple(batch["ids"])
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW, a group for each part."""
+        if self.optimizer is None:
+            self.optimizer = adamw(self.model if model is None else model, self._run.warm_up.optimiser)
+        return self.optimizer
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *arguments: Any, **kwargs: Any) -> Any:
         """The loss of a batch, which brings the ids of its clips along."""
@@ -234,7 +254,12 @@ def warm_up(run: MiniRun, resume: bool = False) -> dict[str, float]:
         raise DataError(f"{run.listen.data.train} has no transcript to learn from. Build it with some.")
     LeftOut(folder, 0).write(tuple(clips.left_out))
     every = decoder.model.get_input_embeddings().weight.detach().float()
-    ear = Ear(run, clips[0].states.shape[1], every[words.vocabulary], size_of(every))
+    upper = (
+        Upper(load_encoder(str(run.listen.model.encoder)).model, run.tuned_layers)
+        if run.tuned_layers
+        else None
+    )
+    ear = Ear(run, clips[0].states.shape[1], every[words.vocabulary], size_of(every), upper)
     settings = _arguments(run)
     dtype = torch.bfloat16 if settings.bf16 else torch.float32
     trainer = WarmUpTrainer(
@@ -281,8 +306,10 @@ def read_wer(ear: Ear, held: HeldOut, words: SpokenWords) -> WordErrors:
     pairs = []
     for at in range(0, len(held.rows), READ_AT_ONCE):
         rows = held.rows[at : at + READ_AT_ONCE]
-        states = pad_sequence([held.features.states(row) for row in rows], batch_first=True)
-        for row, scores in zip(rows, ear.head(ear.embedded(states)), strict=True):
+        clips = [held.features.states(row) for row in rows]
+        kept = torch.tensor([len(clip) for clip in clips])
+        speech = ear.embedded(pad_sequence(clips, batch_first=True), kept)
+        for row, scores in zip(rows, ear.head(speech), strict=True):
             pairs.append((row["answer"], words.text(greedy(scores))))
     return word_errors(pairs, normaliser())
 

@@ -135,7 +135,8 @@ def read(folder: Path, cache: Path) -> Whole:
     words = Words.of(file, config.turn)
     decoder = WithSpeechToken(Llama(file), words.speech)
     merged = Merged(decoder, config.lora, own.below("text_decoder."))
-    parts = Parts(Tensors(whisper_encoder(whisper), str(whisper)), own, Tensors(merged, str(file.path)))
+    encoder = whisper_encoder(whisper) | dict(own.below("speech_encoder.").all())  # some layers may be tuned
+    parts = Parts(Tensors(encoder, str(whisper)), own, Tensors(merged, str(file.path)))
     of_decoder = decoder_sizes(file.metadata, decoder.rows)
     sizes = Sizes(EncoderSizes(), of_decoder, config.adapter, config.stack, words.speech)
     return Whole(config, sizes, parts, words, file)

@@ -1,11 +1,12 @@
 """What is shipped of a small audio LLM: its adapter and LoRA, and what they were trained over, in a folder.
 
 config.json         `Shipped` below
-model.safetensors   `ln_speech.*`, `speech_audio_adapter.*`, and of each LoRA target
-                    `text_decoder.model.layers.N.mlp.TARGET.lora_A.weight` and `lora_B.weight`
+model.safetensors   `ln_speech.*`, `speech_audio_adapter.*`, of each LoRA target
+                    `text_decoder.model.layers.N.mlp.TARGET.lora_A.weight` and `lora_B.weight`,
+                    and `speech_encoder.*` of the encoder's layers that were tuned
 
-Encoder and decoder are not in it: they come from the packages that `requirements/models.txt` names, and
-config.json has their hashes. `python -m training.ship` writes such a folder.
+The rest of encoder and decoder is not in it: they come from the packages that `requirements/models.txt`
+names, and config.json has their hashes. `python -m training.ship` writes such a folder.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import NoRepeatNGramLogitsProcessor
 
+from model import adapter
 from model.checkpoints.build import DECODERS, PRESETS, random_model
 from model.embedded import weights
 from model.embedded.answer import Turn
@@ -34,13 +36,15 @@ from training.build_model import Built, build
 from training.errors import ConfigError
 from training.errors import run as run_command
 from training.lora import add_lora
+from training.parts import load_encoder
 from training.run_folder import CONFIG, mark_whole
-from training.ship import main, ship, shipped_tensors, write
+from training.ship import main, ship, shipped_tensors, tuned, write
 
 VOCABULARY = 512
 SPEECH = VOCABULARY - 1
 LORA = LoraConfig(rank=4, alpha=16, dropout=0.0)
 CLOSE = 1e-4
+TUNED = ("layers.5.fc1.bias", "layers.5.fc2.bias", "layer_norm.bias")
 
 
 def tiny_model(adapter: AdapterKind, stack: int, seed: int) -> Any:
@@ -169,8 +173,15 @@ def test_the_guard_is_transformers_guard() -> None:
 
 
 @pytest.fixture(scope="module")
-def run() -> tuple[AudioLLMRun, Built]:
-    """A run over the packaged weights as if it had trained: its adapter and LoRA are random."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AudioLLMRun, Built]:
+    """A run over the packaged weights as if it had trained: adapter, LoRA and a layer's biases are random."""
+    encoder = load_encoder("packaged:whisper-base").model.state_dict()
+    warmed = {f"speech_encoder.{name}": encoder[name] + 0.1 for name in TUNED}
+    path = tmp_path_factory.mktemp("warmed") / "adapter.safetensors"
+    fresh = adapter.build("mlp", 512, 15, 576).state_dict()
+    warmed |= {f"speech_audio_adapter.{name}": value for name, value in fresh.items()}
+    warmed |= {f"ln_speech.{name}": value for name, value in torch.nn.LayerNorm(512).state_dict().items()}
+    save_file(warmed, path)
     values = {
         "run": "runs/mini",
         "model": {
@@ -178,6 +189,7 @@ def run() -> tuple[AudioLLMRun, Built]:
             "decoder": "packaged:smollm2",
             "stack": 15,
             "train_encoder": False,
+            "adapter_weights": str(path),
         },
         "data": {"train": "corpora/mini"},
         "schedule": {"steps": 1, "warmup": 0},
@@ -222,7 +234,8 @@ def test_half_precision_is_10_mb(run: tuple[AudioLLMRun, Built], tmp_path: Path)
     write(tmp_path, *run, "float16", "Random", shipped.Measured())
     assert 8e6 < (tmp_path / shipped.WEIGHTS).stat().st_size < 25e6
     _, half = shipped.read(tmp_path)
-    for name, value in shipped_tensors(run[1].model).items():
+    assert {name for name in half if name.startswith("speech_encoder.")} == tuned(run[0]) != set()
+    for name, value in shipped_tensors(run[1].model, tuned(run[0])).items():
         assert np.allclose(half[name], value.numpy(), rtol=1e-3, atol=1e-6), name
 
 
