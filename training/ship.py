@@ -51,7 +51,7 @@ def ship(
     folder: Path,
     step: int | None = None,
     dtype: str = "float16",
-    title: str = "MERaLiON mini",
+    title: str = "MERaLiON-Mini",
     measured: Measured | None = None,
 ) -> Path:
     """Write checkpoint `step` of a run (None: the last whole one) into `folder` and return it.
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, help="where they go: a new folder")
     parser.add_argument("--checkpoint", type=int, metavar="N", help="a step; without it the last one")
     parser.add_argument("--dtype", choices=DTYPES, default="float16")
-    parser.add_argument("--title", default="MERaLiON mini", help="what people see")
+    parser.add_argument("--title", default="MERaLiON-Mini", help="what people see")
     parser.add_argument(
         "--tasks",
         nargs="+",
