@@ -73,7 +73,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank updates of the decoder's MLPs."""
+    """Low-rank updates of the decoder's projections; the paper's are those of its MLPs."""
 
     rank: int = 8
     alpha: int = 32

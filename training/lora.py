@@ -1,4 +1,4 @@
-"""LoRA on the decoder's MLPs (paper, section 3.5), by peft, in the decoder alone.
+"""LoRA on the decoder's MLPs (paper, section 3.5), on its attention too if a run wants it; by peft.
 
 Whisper's layers have an `fc1` and the gated adapter has a `gate_proj`: peft sees neither, since it is given
 the decoder sub-module only.
@@ -6,6 +6,7 @@ the decoder sub-module only.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -17,25 +18,26 @@ from torch import nn
 from training.audiollm_config import LoraConfig
 from training.errors import ConfigError
 
+PLACES = re.compile(r"\.(?:mlp|self_attn)\.")
 MARK = ".lora_"  # in the names of its parameters
 
 
 def add_lora(decoder: nn.Module, config: LoraConfig) -> None:
-    """Put low-rank updates beside the decoder's MLP projections, in place; all else of it is frozen.
+    """Put low-rank updates beside projections of the decoder's layers, in place; all else of it is frozen.
 
-    Raises ConfigError where a target is no projection of its MLPs.
+    Raises ConfigError where a target is none of them.
     """
-    held = {name.rsplit(".", 1)[-1] for name, _ in decoder.named_modules() if ".mlp." in name}
+    held = {name.rsplit(".", 1)[-1] for name, _ in decoder.named_modules() if PLACES.search(name)}
     if missing := [target for target in config.targets if target not in held]:
         raise ConfigError(
-            f"lora.targets names {', '.join(missing)}, and the decoder's MLPs hold "
+            f"lora.targets names {', '.join(missing)}, and the decoder's layers hold "
             f"{', '.join(sorted(held))}. Correct it."
         )
     peft = PeftConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=rf".*\.mlp\.({'|'.join(config.targets)})",
+        target_modules=rf".*{PLACES.pattern}({'|'.join(config.targets)})",
     )
     inject_adapter_in_model(peft, decoder)
     for name, parameter in decoder.named_parameters():

@@ -40,7 +40,7 @@ INSTRUCTIONS: dict[WhisperTask, str] = {
     "transcribe": TRANSCRIBE,
     "translate": TRANSLATE.format(language="English"),
 }
-NOT_MEASURED = "This small model was not trained for that, or it was not measured how well it does it."
+NOT_MEASURED = "This small model has not learnt to do that well."
 CANNOT = "I cannot do that yet. {why} Ask me to {tasks}."
 NO_CLIP = "I answer about what I hear, and there is no clip. Send one, and ask me to {tasks}."
 IN_WORDS = {

@@ -2,7 +2,7 @@
 
 config.json         `Shipped` below
 model.safetensors   `ln_speech.*`, `speech_audio_adapter.*`, of each LoRA target
-                    `text_decoder.model.layers.N.mlp.TARGET.lora_A.weight` and `lora_B.weight`,
+                    `text_decoder.model.layers.N.PART.TARGET.lora_A.weight` and `lora_B.weight`,
                     and `speech_encoder.*` of the encoder's layers that were tuned
 
 The rest of encoder and decoder is not in it: they come from the packages that `requirements/models.txt`
@@ -44,11 +44,11 @@ class Packaged(_Strict):
 
 
 class Lora(_Strict):
-    """The low-rank updates of the decoder's MLPs."""
+    """The low-rank updates of the decoder's layers."""
 
     rank: int = Field(ge=1)
     alpha: float
-    targets: tuple[Literal["gate_proj", "up_proj", "down_proj"], ...]
+    targets: tuple[Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], ...]
 
 
 class Generation(_Strict):
@@ -157,7 +157,7 @@ class Merged(Mapping[str, Array]):
         """A weight. Raises KeyError; ModelError where its update is missing or does not fit."""
         weight = self._decoder[name]
         layer = name.removesuffix(".weight")
-        if ".mlp." not in name or layer.rsplit(".", 1)[-1] not in self._lora.targets:
+        if layer.rsplit(".", 1)[-1] not in self._lora.targets:
             return weight
         outside, inside = weight.shape
         down = self._updates.take(f"{layer}.lora_A.weight", self._lora.rank, inside)

@@ -42,7 +42,8 @@ from training.ship import main, ship, shipped_tensors, tuned, write
 
 VOCABULARY = 512
 SPEECH = VOCABULARY - 1
-LORA = LoraConfig(rank=4, alpha=16, dropout=0.0)
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LORA = LoraConfig(rank=4, alpha=16, dropout=0.0, targets=PROJECTIONS)
 CLOSE = 1e-4
 TUNED = ("layers.5.fc1.bias", "layers.5.fc2.bias", "layer_norm.bias")
 
@@ -192,6 +193,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AudioLLMRun, Built]:
             "adapter_weights": str(path),
         },
         "data": {"train": "corpora/mini"},
+        "lora": {"targets": list(PROJECTIONS)},
         "schedule": {"steps": 1, "warmup": 0},
         "batch": {"size": 1, "per_device": 1},
         "compute": {"precision": "fp32"},
