@@ -39,7 +39,7 @@ mini: train-env ## Train MERaLiON-Mini again, from its corpus to what ships: a n
 	@$(TRAIN)/python -m training.mini --config training/configs/mini_25h.yaml --resume
 	@rm -rf runs/mini_25h/shipped
 	@$(TRAIN)/python -m training.ship runs/mini_25h runs/mini_25h/shipped --dtype float32
-	@echo "It is in runs/mini_25h/shipped. MERALION_ENGINE_MINI=runs/mini_25h/shipped make demo serves it."
+	@echo "It is in runs/mini_25h/shipped, for the embedded engine."
 
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
 test: .venv/test .venv/eval .venv/event .venv/kubernetes train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU

@@ -119,7 +119,7 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     LeftOut(config.run, 0).write(tuple(examples.left_out))
     head, words = load_head(run.warm_up.run, model.get_input_embeddings().weight.detach(), tokenizer)
     settings = arguments(config, model)
-    if settings.device.type == "cpu":  # torch's own attention takes twice the time there, at such lengths
+    if settings.device.type == "cpu":  # a step with torch's own attention takes a third more time there
         model.text_decoder.set_attn_implementation("eager")
     count = config.schedule.steps * settings.gradient_accumulation_steps
     batches = Batches(
