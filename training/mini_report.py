@@ -39,7 +39,7 @@ def page(run: MiniRun, found: dict[str, Any]) -> str:
         _held_out(evaluated),
         _verdict(evaluated),
         _read(evaluated),
-        _answered(evaluated),
+        *_answered(evaluated),
         _adapter_alone(found["warm_up"]["found"]),
         "## Time",
         _times(found),
@@ -75,13 +75,14 @@ def _read(evaluated: dict[str, Any]) -> str:
     return table(("speech", "source", "WER, greedy", "words", "clips"), lines)
 
 
-def _answered(evaluated: dict[str, Any]) -> str:
+def _answered(evaluated: dict[str, Any]) -> list[str]:
+    """A table where such questions were asked."""
     lines = [
         [TITLES[name], task, f"{each['right']} of {each['asked']}"]
         for name, part in evaluated.items()
         for task, each in part["answers"].items()
     ]
-    return table(("speech", "questions with one answer", "right, word by word"), lines)
+    return [table(("speech", "questions with one answer", "right, word by word"), lines)] if lines else []
 
 
 def _verdict(evaluated: dict[str, Any]) -> str:

@@ -173,8 +173,9 @@ def test_what_does_not_fit_is_refused_before_it_is_heard(engine: Mini, clip: Pcm
     with pytest.raises(TextModelError, match="room for 4,096 with the answer") as refused:
         ask(engine, [Turn("user", "How much is it?", (minutes,) * 5)])
     assert refused.value.code == "context_length_exceeded"
-    with pytest.raises(BadRequest, match=r"at least 0\.1 s"):
+    with pytest.raises(BadRequest, match=r"at least 0\.1 s") as unfit:
         ask(engine, about(clip[:100]))
+    assert unfit.value.code == "audio_unfit"
 
 
 @pytest.mark.parametrize("question", ["Summarise this.", "Translate into Malay", "How many people speak?"])
