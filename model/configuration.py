@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, WhisperConfig
 
 from model import layouts
-from model.geometry import WINDOW_STATES
+from model.geometry import STACK, WINDOW_STATES, states_of
 from model.layouts import SPEECH_TOKEN_INDEX, AdapterKind, Layout
 
 SCALED_EMBEDDINGS = frozenset({"gemma", "gemma2", "gemma3_text"})
@@ -27,9 +27,11 @@ class AudioLLMConfig(PreTrainedConfig):
         speech_mlp_scale_factor: encoder states stacked into one audio token (15: 300 ms).
         speech_token_index: id of `<SpeechHere>` in the tokenizer.
         speech_adapter: "mlp" (v1) or "gated" (-2 and -3); None: the release's.
+        speech_tail: encoder states of 20 ms heard after a clip's sound; None: all of its last window of 30 s.
         answers: how they are written, as `model.mini.shipped.Generation`; None: as the release's are.
 
-    Raises ValueError for an adapter that is not known, or a stack that does not divide 1,500 states.
+    Raises ValueError for an adapter that is not known, a stack that does not divide 1,500 states, or 15 where
+    windows are cut.
     """
 
     model_type = "meralion_audiollm"
@@ -40,6 +42,7 @@ class AudioLLMConfig(PreTrainedConfig):
     speech_mlp_scale_factor: int = 15
     speech_token_index: int = SPEECH_TOKEN_INDEX
     speech_adapter: str | None = None
+    speech_tail: int | None = None
     answers: Any = None
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -56,6 +59,12 @@ class AudioLLMConfig(PreTrainedConfig):
             raise ValueError(
                 f"speech_mlp_scale_factor is {self.speech_mlp_scale_factor}; it must divide "
                 f"{WINDOW_STATES:,} encoder states evenly, as 15 does. Correct it in config.json."
+            )
+        if self.speech_tail is not None and (self.speech_tail < 0 or STACK % self.speech_mlp_scale_factor):
+            raise ValueError(
+                f"speech_tail is {self.speech_tail}, speech_mlp_scale_factor {self.speech_mlp_scale_factor}. "
+                f"A tail is 0 or more; windows are then cut to multiples of {STACK} states, which the factor "
+                "must divide. Correct them in config.json."
             )
         # vLLM and `generate` look for these on the top level too; they are the decoder's and never their own.
         mirrors = {
@@ -81,6 +90,10 @@ class AudioLLMConfig(PreTrainedConfig):
     def window_tokens(self) -> int:
         """Audio tokens of one 30 s window: 100 in the published models."""
         return WINDOW_STATES // self.speech_mlp_scale_factor
+
+    def tokens_of(self, samples: int) -> int:
+        """How many audio tokens a clip of `samples` takes."""
+        return sum(states_of(samples, self.speech_tail)) // self.speech_mlp_scale_factor
 
     @property
     def no_repeat_ngram(self) -> int:

@@ -10,6 +10,7 @@ WINDOW_FRAMES = WINDOW_SAMPLES // HOP  # 3,000 mel frames
 ENCODER_STRIDE = 2  # mel frames to one state: Whisper's second convolution
 WINDOW_STATES = WINDOW_FRAMES // ENCODER_STRIDE  # 1,500 encoder states of 20 ms
 STACK = 15  # states to one audio token in the published models: 300 ms
+STATE_SAMPLES = HOP * ENCODER_STRIDE  # 320 samples to one encoder state
 WINDOW_TOKENS = WINDOW_STATES // STACK  # 100 audio tokens
 
 MAX_SECONDS = 300  # s in one clip of a prompt
@@ -24,6 +25,23 @@ class ClipError(ValueError):
 def windows_in(samples: int) -> int:
     """How many windows a clip of `samples` fills, the last one padded."""
     return -(-samples // WINDOW_SAMPLES)
+
+
+def states_in(samples: int, tail: int | None = None) -> int:
+    """How many encoder states a window that holds `samples` of sound has.
+
+    `tail`: the states that are heard after the sound, rounded up to a whole `STACK`; None: all of 30 s.
+    """
+    if tail is None:
+        return WINDOW_STATES
+    wanted = -(-samples // STATE_SAMPLES) + tail
+    return min(WINDOW_STATES, -(-wanted // STACK) * STACK)
+
+
+def states_of(samples: int, tail: int | None = None) -> list[int]:
+    """The same for each window of a clip of `samples`: only the last may be short."""
+    whole = windows_in(samples) - 1
+    return [WINDOW_STATES] * whole + [states_in(samples - whole * WINDOW_SAMPLES, tail)]
 
 
 def check_samples(samples: int, max_seconds: float = MAX_SECONDS, name: str = "The audio") -> None:

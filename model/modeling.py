@@ -15,7 +15,9 @@ from model import adapter, audio_encoder, decoder
 from model.adapter import PUBLISHED_NAMES
 from model.checkpoints.inspect import CheckpointError, inspect
 from model.configuration import AudioLLMConfig, Meralion2Config, Meralion3AsrConfig, MeralionConfig
+from model.geometry import ENCODER_STRIDE, WINDOW_STATES
 
+PER_WINDOW = ("input_features", "window_states")  # arguments that have a row for each window of sound
 _HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only")
 
 
@@ -89,7 +91,21 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         scale = torch.tensor(self.config.embedding_scale, dtype=states.dtype, device=states.device)
         return self.speech_audio_adapter(states) * scale
 
-    def input_embeddings(self, input_ids: Tensor, input_features: Tensor | None) -> Tensor:
+    def heard_embeddings(self, input_features: Tensor, window_states: Tensor | None = None) -> Tensor:
+        """The same of all windows in a row [places, hidden], of each the first `window_states` [windows]."""
+        if window_states is None:
+            return self.speech_embeddings(input_features).flatten(0, 1)
+        found = []
+        windows = input_features.to(self.ln_speech.weight.dtype)
+        for window, states in zip(windows, window_states.tolist(), strict=True):
+            heard = self.speech_encoder.hear(window[None, :, : states * ENCODER_STRIDE])
+            found.append(self.speech_audio_adapter(self.ln_speech(heard))[0])
+        speech = torch.cat(found)
+        return speech * torch.tensor(self.config.embedding_scale, dtype=speech.dtype, device=speech.device)
+
+    def input_embeddings(
+        self, input_ids: Tensor, input_features: Tensor | None, window_states: Tensor | None = None
+    ) -> Tensor:
         """Embeddings [batch, tokens, hidden] of text with its speech put in, windows in reading order.
 
         Raises ValueError unless there are exactly as many places as the windows fill.
@@ -98,19 +114,20 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if input_features is None:
             return embeddings
         places = input_ids == self.config.speech_token_index
-        wanted, given = len(input_features) * self.config.window_tokens, int(places.sum())
+        speech = self.heard_embeddings(input_features, window_states)
+        wanted, given = len(speech), int(places.sum())
         if wanted != given:
             raise ValueError(
                 f"The prompt has {given} audio places and the audio fills {wanted}. "
                 "Make both with AudioLLMProcessor, one <SpeechHere> for each clip."
             )
-        speech = self.speech_embeddings(input_features).flatten(0, 1).to(embeddings.dtype)
-        return embeddings.masked_scatter(places.unsqueeze(-1), speech)
+        return embeddings.masked_scatter(places.unsqueeze(-1), speech.to(embeddings.dtype))
 
     def forward(
         self,
         input_ids: Tensor | None = None,
         input_features: Tensor | None = None,
+        window_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
@@ -122,11 +139,12 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> CausalLMOutputWithPast:
         """Score text [batch, tokens]; `input_features` [windows, mel_bins, 3000] of all rows in their order.
 
+        `window_states` [windows]: how many states of each window are heard, where that is not all of them.
         With `labels` [batch, tokens] (-100: not scored) the loss is the mean of equation 1 over those scored.
         """
         if inputs_embeds is None:
             assert input_ids is not None
-            inputs_embeds = self.input_embeddings(input_ids, input_features)
+            inputs_embeds = self.input_embeddings(input_ids, input_features, window_states)
         return self.text_decoder(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -142,15 +160,19 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **kwargs: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Repeat rows for beams; a row's windows stay together, which transformers cannot know."""
-        windows = kwargs.pop("input_features", None)
-        if windows is not None and expand_size > 1:
-            per_row = (input_ids == self.config.speech_token_index).sum(1) // self.config.window_tokens
-            rows = windows.split(per_row.tolist())
-            windows = torch.cat([row for row in rows for _ in range(expand_size)])
+        about = {name: kwargs.pop(name) for name in PER_WINDOW if kwargs.get(name) is not None}
+        if about and expand_size > 1:
+            windows = len(about["input_features"])
+            states = about.get("window_states", torch.full((windows,), WINDOW_STATES))
+            ends = (states // self.config.speech_mlp_scale_factor).cumsum(0)
+            places = (input_ids == self.config.speech_token_index).sum(1).cumsum(0).to(ends.device)
+            per_row = torch.searchsorted(ends, places, right=True).diff(prepend=ends.new_zeros(1)).tolist()
+            for name, value in about.items():
+                about[name] = torch.cat([row for row in value.split(per_row) for _ in range(expand_size)])
         input_ids, kwargs = super()._expand_inputs_for_generation(
             expand_size, is_encoder_decoder, input_ids, **kwargs
         )
-        return input_ids, kwargs if windows is None else {**kwargs, "input_features": windows}
+        return input_ids, kwargs | about
 
 
 class MeralionForConditionalGeneration(AudioLLMForConditionalGeneration):

@@ -43,11 +43,13 @@ class AudioLLMProcessor(ProcessorMixin):
         tokenizer: Any,
         chat_template: str | None = None,
         window_tokens: int = geometry.WINDOW_TOKENS,
+        tail: int | None = None,
         **kwargs: Any,
     ) -> None:
+        """`window_tokens`, `tail`: the configuration's `window_tokens` and `speech_tail`."""
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template)
         self.speech_token_id = speech_token_id(tokenizer)
-        self.window_tokens = window_tokens
+        self.stack, self.tail = geometry.WINDOW_STATES // window_tokens, tail
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
@@ -62,7 +64,8 @@ class AudioLLMProcessor(ProcessorMixin):
         check_mel_bins(extractor.feature_size, config.speech_config.num_mel_bins)
         tokenizer = AutoTokenizer.from_pretrained(source, **kwargs)
         template = chat_template_of(config, tokenizer)
-        return cls(extractor, tokenizer, chat_template=template, window_tokens=config.window_tokens)
+        tokens, tail = config.window_tokens, config.speech_tail
+        return cls(extractor, tokenizer, chat_template=template, window_tokens=tokens, tail=tail)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write the files that every release has: the extractor's, and the tokenizer's with its own template.
@@ -81,6 +84,8 @@ class AudioLLMProcessor(ProcessorMixin):
         **kwargs: Any,
     ) -> BatchFeature:
         """Prompts as `input_ids`, `attention_mask` [batch, tokens], `input_features` [windows, mel, 3000].
+
+        Where windows are cut, `window_states` [windows] says how many states of each are heard.
 
         Clips fill the `<SpeechHere>` of the prompts in reading order. Short rows are padded on the left.
 
@@ -102,6 +107,9 @@ class AudioLLMProcessor(ProcessorMixin):
             data["input_features"] = np.concatenate(
                 [mel_windows(self.feature_extractor, clip) for clip in checked]
             )
+            if self.tail is not None:
+                states = (geometry.states_of(clip.size, self.tail) for clip in checked)
+                data["window_states"] = np.concatenate([np.array(each) for each in states])
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _expanded(self, texts: Sequence[str], clips: Sequence[Clip]) -> list[list[int]]:
@@ -127,7 +135,7 @@ class AudioLLMProcessor(ProcessorMixin):
 
     def tokens_of(self, samples: int) -> int:
         """How many audio tokens a clip of `samples` takes."""
-        return geometry.windows_in(samples) * self.window_tokens
+        return sum(geometry.states_of(samples, self.tail)) // self.stack
 
 
 def checked_clip(clip: Any, number: int) -> Clip:

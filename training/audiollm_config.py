@@ -48,7 +48,8 @@ class ModelConfig:
     """What is put together: a checkpoint in a published layout, or an encoder, a new adapter and a decoder.
 
     `encoder` is a Whisper folder, a hub id or "packaged:whisper-base"; `decoder` a causal LM's folder, a hub
-    id or "packaged:smollm2". `adapter_weights` is a safetensors file of adapter and `ln_speech`, warmed up.
+    id or "packaged:smollm2". `tail`: states of 20 ms that are heard after a clip's sound; without it all of
+    its last window. `adapter_weights` is a safetensors file of adapter and `ln_speech`, warmed up.
     """
 
     checkpoint: str | None = None
@@ -57,6 +58,7 @@ class ModelConfig:
     layout: Literal["v1", "v2", "v3-asr", "open"] = "open"
     adapter: Literal["mlp", "gated"] = "mlp"
     stack: int = STACK
+    tail: int | None = None
     adapter_weights: Path | None = None
     train_encoder: bool = True
     sizes: Sizes | None = None

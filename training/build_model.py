@@ -101,7 +101,8 @@ def config_json(
         "speech_token_index": speech_token,
     }
     if layout.id == "open":
-        return found | {"speech_adapter": config.adapter}
+        tail = {} if config.tail is None else {"speech_tail": config.tail}
+        return found | tail | {"speech_adapter": config.adapter}
     if layout.adapter == "gated":
         found["speech_mlp_use_projection"] = True
     return found | {name: text[name] for name in MIRRORED if name in text}
@@ -127,6 +128,7 @@ def _from_parts(config: ModelConfig) -> Built:
         tokenizer,
         chat_template=chat_template_of(model.config, tokenizer),
         window_tokens=model.config.window_tokens,
+        tail=model.config.speech_tail,
     )
     source = {"encoder": config.encoder, "decoder": config.decoder}
     return Built(model, processor, content, decoder.stops(tokenizer), source)

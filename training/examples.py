@@ -33,13 +33,17 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """One row, ready: `features` [windows, mel_bins, 3000]; `left_out` says which rows it stands in for."""
+    """One row, ready: `features` [windows, mel_bins, 3000]; `left_out` says which rows it stands in for.
+
+    `window_states`: how many encoder states of each window are heard; empty where it is all of them.
+    """
 
     id: str
     ids: list[int]
     labels: list[int]
     features: NDArray[np.float32]
     left_out: tuple[str, ...]
+    window_states: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class Examples(Dataset[Example]):
             features = np.stack(
                 [masked(mel, count, self._augment, rng) for mel, count in zip(features, frames, strict=True)]
             )
-        return Example(str(row["id"]), ids, labels, features, left_out)
+        states = self._turns.window_states(clip.size)
+        return Example(str(row["id"]), ids, labels, features, left_out, states)
 
 
 class Collator:
@@ -123,7 +128,9 @@ class Collator:
         scored = (labels != UNSCORED).any(0).nonzero().flatten()
         kept = torch.arange(int(scored[0]) - 1, int(scored[-1]))
         targets = labels[:, kept + 1]
-        return {
+        states = [count for example in examples for count in example.window_states]
+        cut = {"window_states": torch.tensor(states)} if states else {}
+        return cut | {
             "input_ids": _padded([example.ids for example in examples], width, self._pad),
             "attention_mask": _padded([[1] * len(example.ids) for example in examples], width, 0),
             "input_features": torch.from_numpy(np.concatenate([example.features for example in examples])),

@@ -2,11 +2,11 @@
 
     python -m training.features --config training/configs/mini.yaml
 
-Every clip is encoded as serving does it, in a whole window of 30 s. Of the 1,500 states those of the sound
-and a little after it are kept, and all of them for clips of dev and test and for one in `full_every` of
-train: the model must know the silence that it will be served. With `short` the other training clips are
-encoded without that silence: faster, and nearly the same states. A clip that several rows ask about is
-encoded once. Killed and run again it goes on, and ends with the same bytes.
+Every clip is encoded in a whole window of 30 s. Of the 1,500 states those of the sound and a little after it
+are kept, and all of them for clips of dev and test and for one in `full_every` of train: the model must know
+the silence that it will be served. With `short` clips are encoded without that silence, all but those of
+train, and served so. A clip that several rows ask about is encoded once. Killed and run again it goes on, and
+ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from model.geometry import ENCODER_STRIDE, HOP, WINDOW_STATES, ClipError
+from model.geometry import ENCODER_STRIDE, WINDOW_STATES, ClipError, states_in
 from model.processing import checked_clip, mel_windows
 from training import parts
 from training.config import load
@@ -41,10 +41,9 @@ from training.data.files import write_text, written_whole
 from training.errors import CheckpointMismatch, DataError
 from training.errors import run as run_command
 from training.feature_store import ROWS, STATES, WORDS, shard_path
-from training.mini_config import ALIGNED, FeaturesConfig, MiniRun
+from training.mini_config import FeaturesConfig, MiniRun
 from training.parts import load_encoder
 
-STATE_SAMPLES = HOP * ENCODER_STRIDE  # 320 samples, 20 ms, to one encoder state
 ABOUT = "about"  # the entry of a shard's metadata
 
 
@@ -68,10 +67,10 @@ class Encoding:
 
     def kept(self, samples: int, key: str, split: str) -> int:
         """How many of a clip's 1,500 states are kept."""
-        if split != "train" or int(key[:8], 16) % self.config.full_every == 0:
+        is_train = split == "train"
+        if int(key[:8], 16) % self.config.full_every == 0 if is_train else not self.config.short:
             return WINDOW_STATES
-        wanted = -(-samples // STATE_SAMPLES) + self.config.tail
-        return min(WINDOW_STATES, -(-wanted // ALIGNED) * ALIGNED)
+        return states_in(samples, self.config.tail)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,6 @@ class Encoder:
         if left_out:
             self._encoder.layers = self._encoder.layers[:-left_out]
             self._encoder.layer_norm = nn.Identity()
-        self._positions = self._encoder.embed_positions.weight
 
     @torch.inference_mode()
     def __call__(self, clip: np.ndarray, states: int) -> Tensor:
@@ -111,11 +109,7 @@ class Encoder:
         One at a time: a batch gains nothing on a core.
         """
         mel = torch.from_numpy(mel_windows(self._extractor, clip))[..., : states * ENCODER_STRIDE]
-        # transformers' encoder takes what its table of positions is long.
-        self._encoder.embed_positions = nn.Embedding.from_pretrained(self._positions[:states])
-        self._encoder.config.max_source_positions = states
-        found: Tensor = self._encoder(mel.to(self._dtype)).last_hidden_state
-        return found[0].half()
+        return self._encoder.hear(mel.to(self._dtype))[0].half()
 
 
 def build(corpus: Path, folder: Path, splits: tuple[str, ...], encoding: Encoding) -> dict[str, Any]:

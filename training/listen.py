@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from training.asking import more_questions
 from training.audiollm_config import MAY_CHANGE, AudioLLMRun
 from training.audiollm_trainer import AudioLLMTrainer
 from training.batches import Batches
@@ -84,7 +85,8 @@ class ListenTrainer(AudioLLMTrainer):
 
 def stage_2(run: MiniRun) -> AudioLLMRun:
     """The run of stage 2 as its own config: it goes on from the warmed-up adapter."""
-    warm = dataclasses.replace(run.listen.model, adapter_weights=run.warm_up.run / ADAPTER)
+    tail = run.features.tail if run.features.short else None
+    warm = dataclasses.replace(run.listen.model, adapter_weights=run.warm_up.run / ADAPTER, tail=tail)
     return dataclasses.replace(run.listen, model=warm)
 
 
@@ -115,6 +117,7 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
         model.config.speech_token_index,
         config.model.stack,
         run.repeat,
+        more_questions(features.rows, run.listen.data.train, "train", run.ask, config.seed),
     )
     LeftOut(config.run, 0).write(tuple(examples.left_out))
     head, words = load_head(run.warm_up.run, model.get_input_embeddings().weight.detach(), tokenizer)

@@ -6,22 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from model.geometry import WINDOW_STATES
+from model.geometry import STACK, WINDOW_STATES
 from training.audiollm_config import AudioLLMRun, EveryConfig, OptimiserConfig, ScheduleConfig
 from training.variation import VariationConfig
 
-ALIGNED = 15  # states are kept in multiples of it, so that stacks of 3, 5 and 15 divide them
+VOICED = ("gender", "accent")  # tasks whose answers a voice tells
 
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    """States of the frozen encoder, in float16: of the sound and `tail` more, of some clips all 1,500."""
+    """States of the frozen encoder, in float16: of the sound and `tail` more, of some clips all 1,500.
+
+    With `short` clips are encoded without the silence after `tail`, and the model is served so.
+    """
 
     folder: Path
     precision: Literal["bf16", "fp32"] = "bf16"  # of the encoder's arithmetic
     tail: int = 50  # states after the sound: 1 s
     full_every: int = 8  # of the training clips one in so many is kept whole
-    short: bool = False  # the other training clips are encoded without the silence that follows `tail`
+    short: bool = False
     workers: int = 2  # processes of one thread each
 
     def __post_init__(self) -> None:
@@ -73,15 +76,18 @@ class MiniRun:
         0  # the encoder's last ones, which the warm-up trains too; states are those below them
     )
     repeat: dict[str, int] = field(default_factory=dict)  # how often stage 2 hears a task's rows in an epoch
+    ask: dict[str, int] = field(default_factory=dict)  # so many more questions of a task, see training.asking
 
     def __post_init__(self) -> None:
         model = self.listen.model
         if model.train_encoder or model.encoder is None:
             raise ValueError("listen.model needs an encoder, and train_encoder: false: its states are kept.")
-        if ALIGNED % model.stack:
+        if STACK % model.stack:
             raise ValueError(f"listen.model.stack is {model.stack}; it must be 1, 3, 5 or 15.")
         if model.adapter_weights is not None:
             raise ValueError("leave listen.model.adapter_weights out: the warm-up makes them.")
+        if model.tail is not None:
+            raise ValueError("leave listen.model.tail out: features.short and features.tail say it.")
         if self.listen.spec_augment is not None:
             raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
         if self.eval_rows < 2 or self.ctc_weight < 0:
@@ -92,3 +98,5 @@ class MiniRun:
             )
         if any(times < 1 for times in self.repeat.values()):
             raise ValueError("repeat says how often a task's rows are heard in an epoch: at least once.")
+        if unknown := set(self.ask) - set(VOICED):
+            raise ValueError(f"ask names {sorted(unknown)[0]}; a voice tells {', '.join(VOICED)}.")

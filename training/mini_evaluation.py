@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.asking import more_questions
 from training.build_model import Built
 from training.errors import DataError
 from training.examples import Collator, Example
@@ -43,7 +44,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Listener:
-    """A model and the held-out rows that it is asked about, each with a whole window of states, as served."""
+    """A model and the held-out rows that it is asked about, each with the states that serving hears."""
 
     built: Built
     examples: StateExamples
@@ -60,7 +61,11 @@ class Listener:
         which, split = SPLITS[name]
         turns = Turns(built.processor, run.listen.data.max_tokens)
         token, stack = built.model.config.speech_token_index, run.listen.model.stack
-        examples = StateExamples(Features(folder_of(run, which), split), turns, token, stack)
+        features = Features(folder_of(run, which), split)
+        more = []
+        if which == "corpus" and task in run.ask:
+            more = more_questions(features.rows, run.listen.data.train, split, {task: count}, run.listen.seed)
+        examples = StateExamples(features, turns, token, stack, more=more)
         rows = [row for row in examples.rows if task in (None, row["task"])]
         if len(rows) < 2:
             raise DataError(f"{folder_of(run, which)} holds {len(rows)} rows to evaluate on; two are needed.")
@@ -94,6 +99,8 @@ class Listener:
 
     def _greedy(self, examples: list[Example]) -> Tensor:
         """What the decoder writes after each prompt [batch, tokens]."""
+        most = max(example.features.shape[1] for example in examples)
+        examples = [padded(example, most) for example in examples]
         longest = max(len(example.ids) for example in examples)
         pad = self.built.processor.tokenizer.pad_token_id or 0
         ids = torch.tensor([[pad] * (longest - len(each.ids)) + each.ids for each in examples])
@@ -131,15 +138,13 @@ class Listener:
 
     def _batches(self, kind: Audio) -> Iterator[list[Example]]:
         for at in range(0, len(self.rows), AT_ONCE):
-            examples = [self.examples.of(row) for row in self.rows[at : at + AT_ONCE]]
+            rows = self.rows[at : at + AT_ONCE]
             if kind == "shuffled":
                 # The next row's: of the same kind of speech, and never a row's own.
-                others = [
-                    self.examples.of(self.rows[(at + place + 1) % len(self.rows)])
-                    for place in range(len(examples))
-                ]
-                examples = [_with(mine, other) for mine, other in zip(examples, others, strict=True)]
-            elif kind == "none":
+                others = (self.rows[(at + place + 1) % len(self.rows)] for place in range(len(rows)))
+                rows = [_with(mine, other) for mine, other in zip(rows, others, strict=True)]
+            examples = [self.examples.of(row) for row in rows]
+            if kind == "none":
                 examples = [self._deaf(example) for example in examples]
             longest = max(example.features.shape[1] for example in examples)
             yield [padded(example, longest) for example in examples]
@@ -152,9 +157,9 @@ class Listener:
         return Example(example.id, ids, labels, example.features[:, : self.stack], ())
 
 
-def _with(mine: Example, other: Example) -> Example:
-    """A row with another row's states, which are as many: held-out clips are kept whole."""
-    return Example(mine.id, mine.ids, mine.labels, other.features, ())
+def _with(mine: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A row with another row's states."""
+    return mine | {name: other[name] for name in ("shard", "start", "kept")}
 
 
 def _prompt(example: Example) -> Example:

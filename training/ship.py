@@ -113,6 +113,7 @@ def shipped_config(settings: AudioLLMRun, built: Built, title: str, measured: Me
         decoder=packaged(PACKAGED[str(model.decoder)], DECODERS),
         adapter=model.adapter,
         stack=model.stack,
+        tail=model.tail,
         lora=Lora.model_validate({"rank": lora.rank, "alpha": lora.alpha, "targets": lora.targets}),
         turn=layout.turn,
         generation=Generation(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.geometry import WINDOW_SAMPLES
+from model.geometry import SAMPLE_RATE, WINDOW_SAMPLES
 from model.modeling import AudioLLMForConditionalGeneration
 from training.ctc import SpokenWords, fits
 from training.examples import Collator, Example
@@ -33,12 +33,13 @@ class StateExamples:
         speech_token: int,
         stack: int,
         repeat: Mapping[str, int] = MappingProxyType({}),
+        more: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """`repeat`: how often the rows of a task are there, where it is not once."""
+        """`repeat`: how often a task's rows are there, where it is not once. `more`: rows beside them."""
         self._features, self._turns = features, turns
         self._speech_token, self._stack = speech_token, stack
         self.left_out: list[str] = []
-        fitting = [row for row in features.rows if self._fit(row)]
+        fitting = [row for row in map(self._cut, [*features.rows, *more]) if self._fit(row)]
         self.rows = [row for row in fitting for _ in range(repeat.get(row["task"], 1))]
 
     def __len__(self) -> int:
@@ -53,8 +54,13 @@ class StateExamples:
         states = self._features.states(row)[None].numpy()
         return Example(row["id"], ids, labels, states, ())
 
+    def _cut(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row with no more states than serving hears."""
+        heard = self._turns.places(round(row["duration"] * SAMPLE_RATE)) * self._stack
+        return {**row, "kept": min(row["kept"], heard)}
+
     def _encoded(self, row: dict[str, Any]) -> tuple[list[int], list[int]]:
-        """Ids and labels of a row; serving gives every clip a whole window's places, here it has its own."""
+        """Ids and labels of a row, with as many places as it has states for."""
         ids, labels = self._turns.encode(row["instruction"], row["answer"], WINDOW_SAMPLES)
         cut = ids.count(self._speech_token) - row["kept"] // self._stack
         at = ids.index(self._speech_token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.geometry import states_of
 from model.prompts import CONTROL_TOKENS
 from training.errors import ConfigError
 
@@ -34,11 +35,20 @@ class Turns:
             raise UnfitRow("its answer is empty")
         if found := next((token for token in CONTROL_TOKENS if token in answer), None):
             raise UnfitRow(f"its answer holds the control token {found}")
-        prompt = self._prompt_ids(instruction, self._processor.tokens_of(samples))
+        prompt = self._prompt_ids(instruction, self.places(samples))
         target = [*self._ids(answer), self.end_of_turn]
         if len(prompt) + len(target) > self._max_tokens:
             raise UnfitRow(f"it takes {len(prompt) + len(target)} tokens, more than {self._max_tokens}")
         return prompt + target, [UNSCORED] * len(prompt) + target
+
+    def places(self, samples: int) -> int:
+        """How many places a clip of `samples` has in a prompt."""
+        return int(self._processor.tokens_of(samples))
+
+    def window_states(self, samples: int) -> tuple[int, ...]:
+        """How many encoder states of each window of a clip are heard; empty where it is all of them."""
+        tail = self._processor.tail
+        return () if tail is None else tuple(states_of(samples, tail))
 
     def _prompt_ids(self, instruction: str, audio_tokens: int) -> list[int]:
         speech = self._processor.speech_token_id

@@ -143,6 +143,7 @@ def _described(found: Whole) -> dict[str, dict[str, Any]]:
             "text_config": {**_text_config(sizes.decoder), **named, "eos_token_id": ids["eos"]},
             "speech_adapter": sizes.adapter,
             "speech_mlp_scale_factor": sizes.stack,
+            "speech_tail": config.tail,
             "speech_token_index": sizes.speech_token,
             "answers": config.generation.model_dump(mode="json"),
             "dtype": "float32",

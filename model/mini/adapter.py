@@ -13,7 +13,7 @@ class Adapter(Protocol):
     """Stacks neighbouring states and turns them into the decoder's embeddings."""
 
     def __call__(self, states: Array) -> Array:
-        """States [1500, width] to speech embeddings [1500 / stack, hidden]."""
+        """States [states, width] to speech embeddings [states / stack, hidden]."""
 
 
 class MlpAdapter:
@@ -27,7 +27,7 @@ class MlpAdapter:
         self._third = tensors.linear("speech_llm_proj.3", 4 * width, hidden)
 
     def __call__(self, states: Array) -> Array:
-        """States [1500, width] to speech embeddings [1500 / stack, hidden]."""
+        """States [states, width] to speech embeddings [states / stack, hidden]."""
         (first, first_bias), (second, second_bias), (third, third_bias) = (
             self._first,
             self._second,
@@ -51,7 +51,7 @@ class GatedAdapter:
         self._out = tensors.linear("out_proj", inner, hidden)
 
     def __call__(self, states: Array) -> Array:
-        """States [1500, width] to speech embeddings [1500 / stack, hidden]."""
+        """States [states, width] to speech embeddings [states / stack, hidden]."""
         (first, first_bias), (gate, gate_bias) = self._first, self._gate
         (pool, pool_bias), (out, out_bias) = self._pool, self._out
         x = silu(stacked(states, self._stack) @ first + first_bias)
@@ -63,6 +63,6 @@ KINDS: dict[AdapterKind, type[MlpAdapter | GatedAdapter]] = {"mlp": MlpAdapter, 
 
 
 def stacked(states: Array, stack: int) -> Array:
-    """`stack` neighbouring states side by side: [1500, d] to [1500 / stack, stack d]."""
+    """`stack` neighbouring states side by side: [states, d] to [states / stack, stack d]."""
     count, width = states.shape
     return states.reshape(count // stack, stack * width)

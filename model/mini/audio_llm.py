@@ -1,7 +1,7 @@
 """The audio LLM in NumPy: encoder -> LayerNorm -> adapter -> decoder, as `model.modeling` has it (section 3).
 
     model, config, words = AudioLLM.load(folder, cache)
-    logits = model.score(ids, [model.speech_embeddings(mel) for mel in mel.windows(pcm)])
+    logits = model.score(ids, [model.speech_embeddings(mel) for mel in mel.windows(pcm, tail=config.tail)])
 
 Weights are shared and only read, so several answers can be written at once.
 """
@@ -89,7 +89,7 @@ class AudioLLM:
         return cls(found.sizes, found.parts, threads), found.config, found.words
 
     def speech_embeddings(self, mel: Array) -> Array:
-        """A mel window [mel_bins, 3000] to embeddings [window_tokens, hidden]."""
+        """A mel window [mel_bins, frames] of at most 3,000 to embeddings [frames / 2 / stack, hidden]."""
         return self._adapter(layer_norm(self._encoder.encode(mel), *self._norm))
 
     def input_embeddings(self, ids: Sequence[int], speech: Sequence[Array]) -> Array:

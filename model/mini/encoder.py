@@ -1,4 +1,4 @@
-"""Whisper's encoder in NumPy: from a mel window to 1,500 states (paper, section 3.1)."""
+"""Whisper's encoder in NumPy: from a mel window to states, 1,500 of a whole one (paper, section 3.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from model.geometry import WINDOW_FRAMES, WINDOW_STATES
+from model.geometry import ENCODER_STRIDE, WINDOW_STATES
 from model.mini.functional import Array, gelu, layer_norm, softmax
 from model.mini.tensors import Tensors
 from model.mini.threads import Threads, shares
@@ -61,14 +61,15 @@ class Encoder:
         self._norm = tensors.norm("layer_norm", width)
 
     def encode(self, mel: Array) -> Array:
-        """A mel window [mel_bins, 3000] to states [1500, width]."""
+        """A mel window [mel_bins, 2 states] of at most 3,000 frames to states [states, width]."""
         x = np.ascontiguousarray(mel.T)
-        x = gelu(_dense(_taps(x, WINDOW_FRAMES, 1), self._conv1))
-        x = gelu(_dense(_taps(x, WINDOW_STATES, 2), self._conv2))
-        x += self._positions
-        parts = shares(WINDOW_STATES, SHARE)
+        states = len(x) // ENCODER_STRIDE
+        x = gelu(_dense(_taps(x, len(x), 1), self._conv1))
+        x = gelu(_dense(_taps(x, states, ENCODER_STRIDE), self._conv2))
+        x += self._positions[:states]
+        parts = shares(states, SHARE)
         # A thread that is ahead writes the next layer's while another still reads this one's.
-        now, after = (np.empty((WINDOW_STATES, 3 * self.sizes.width), np.float32) for _ in range(2))
+        now, after = (np.empty((states, 3 * self.sizes.width), np.float32) for _ in range(2))
         self._threads.do(partial(self._hear, x, now, self._layers[0]), parts)
         for layer, following in zip(self._layers, [*self._layers[1:], None], strict=True):
             self._threads.do(partial(self._do, x, now, layer, after, following), parts)

@@ -12,20 +12,24 @@ import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
-from model.geometry import SAMPLE_RATE, WINDOW_SAMPLES, check_samples
+from model.geometry import ENCODER_STRIDE, SAMPLE_RATE, WINDOW_SAMPLES, check_samples, states_of
 from model.mini.functional import Array
 
 FULL_SCALE = np.float32(32_768)
 SMALLEST_VARIANCE = 1e-7  # added before the root, as the extractor does
 
 
-def windows(pcm: NDArray[np.int16], mel_bins: int = 80) -> list[Array]:
-    """Log-mel windows [mel_bins, 3000] of a clip (samples,), the last one padded. Raises ClipError."""
+def windows(pcm: NDArray[np.int16], mel_bins: int = 80, tail: int | None = None) -> list[Array]:
+    """Log-mel windows [mel_bins, frames] of a clip (samples,), the last one padded. Raises ClipError.
+
+    3,000 frames each; the last is cut after `tail` states of the encoder, see `model.geometry.states_in`.
+    """
     check_samples(pcm.size)
     sound = pcm.astype(np.float32) / FULL_SCALE
+    starts = range(0, sound.size, WINDOW_SAMPLES)
     return [
-        window(sound[start : start + WINDOW_SAMPLES], mel_bins)
-        for start in range(0, sound.size, WINDOW_SAMPLES)
+        window(sound[start : start + WINDOW_SAMPLES], mel_bins)[:, : states * ENCODER_STRIDE]
+        for start, states in zip(starts, states_of(sound.size, tail), strict=True)
     ]
 
 

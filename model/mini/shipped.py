@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from model.embedded import weights
 from model.embedded.intents import Task
-from model.geometry import WINDOW_STATES
+from model.geometry import STACK, WINDOW_STATES, states_of
 from model.layouts import AdapterKind, Turn
 from model.mini.functional import Array
 from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
@@ -86,6 +86,8 @@ class Shipped(_Strict):
     adapter: AdapterKind
     stack: int = Field(ge=1)
     """States of 20 ms in an audio token."""
+    tail: int | None = Field(default=None, ge=0)
+    """States that are heard after a clip's sound; None: all of its last window of 30 s."""
     lora: Lora
     turn: Turn
     """How clips are put to it, see `model.prompts`."""
@@ -96,12 +98,13 @@ class Shipped(_Strict):
     def _stacks_evenly(self) -> Self:
         if WINDOW_STATES % self.stack:
             raise ValueError(f"stack is {self.stack}; it must divide {WINDOW_STATES:,} states evenly")
+        if self.tail is not None and STACK % self.stack:
+            raise ValueError(f"stack is {self.stack}; where windows are cut it must divide {STACK} states")
         return self
 
-    @property
-    def window_tokens(self) -> int:
-        """Audio tokens of one window of 30 s."""
-        return WINDOW_STATES // self.stack
+    def tokens_of(self, samples: int) -> int:
+        """How many audio tokens a clip of `samples` takes."""
+        return sum(states_of(samples, self.tail)) // self.stack
 
     def check_packages(self) -> None:
         """Raise ModelError unless the packages here hold the weights that it was trained over."""

@@ -16,7 +16,6 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from model.geometry import windows_in
 from model.mini import mel
 from model.mini.audio_llm import AudioLLM
 from model.mini.choice import Choice
@@ -67,7 +66,7 @@ class Writer:
 
     def ids(self, asked: Asked) -> list[int]:
         """The prompt's tokens. Raises PromptTooLong."""
-        tokens = [windows_in(clip.size) * self._config.window_tokens for clip in asked.clips]
+        tokens = [self._config.tokens_of(clip.size) for clip in asked.clips]
         ids = self._words.ids(asked.prompt, tokens)
         most = self._config.generation.context
         if len(ids) >= most:
@@ -113,14 +112,14 @@ class Writer:
             length = len(list(run))
             at += length
             if is_sound:
-                windows = np.cumsum([windows_in(clip.size) for clip in clips]) * self._config.window_tokens
-                return at, int(np.searchsorted(windows, length)) + 1
+                ends = np.cumsum([self._config.tokens_of(clip.size) for clip in clips])
+                return at, int(np.searchsorted(ends, length)) + 1
         return 0, 0
 
     def _put(self, ids: list[int], clips: Sequence[Clip], cache: Cache) -> Iterator[Array]:
         speech = []
         for clip in clips:
-            for window in mel.windows(clip, self._model.mel_bins):
+            for window in mel.windows(clip, self._model.mel_bins, self._config.tail):
                 with self._turn:
                     speech.append(self._model.speech_embeddings(window))
                 yield speech[-1][-1]

@@ -24,7 +24,7 @@ from model.audio_limits import AudioError, Limits
 from model.bodies import read_json
 from model.embedded.wire import AudioData
 from model.errors import BadRequest, ClientGone, EngineError, refusal
-from model.geometry import MAX_CLIPS, windows_in
+from model.geometry import MAX_CLIPS
 from model.mini.shipped import Generation
 from model.vllm_plugin import settings
 from model.vllm_plugin.gate import parts_of, replayed
@@ -89,7 +89,7 @@ class AnswerLength:
         most = Generation.model_validate(config.hf_config.answers).longest(sum(map(seconds, clips)))
         if question.get("continue_final_message"):
             most -= lengths[-1]  # the answer's beginning, which the gate has seen to be there
-        heard = sum(windows_in(clip.size) for clip in clips) * config.hf_config.window_tokens
+        heard = sum(config.hf_config.tokens_of(clip.size) for clip in clips)
         room = config.max_model_len - heard - sum(lengths) - FRAME - TURN * len(messages)
         named = [question[name] for name in LIMITS if question.get(name) is not None]
         asked = named[0] if named else most

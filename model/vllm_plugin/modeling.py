@@ -35,7 +35,7 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from model import adapter, prompts
 from model.audio_encoder import WINDOWS_AT_ONCE
 from model.configuration import AudioLLMConfig
-from model.geometry import SAMPLE_RATE, WINDOW_SECONDS
+from model.geometry import ENCODER_STRIDE, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SECONDS
 from model.layouts import SPEECH_TOKEN
 from model.processing import chat_template_of
 from model.vllm_plugin import soft_cap
@@ -68,6 +68,11 @@ class AudioEncoder(WhisperEncoder):
     def encode(self, windows: Tensor) -> Tensor:
         """Mel windows [windows, mel_bins, 3000] to states [windows, 1500, d_model], some at once."""
         return torch.cat([self([part]) for part in windows.split(WINDOWS_AT_ONCE)])
+
+    def heard(self, windows: Tensor, frames: int) -> list[Tensor]:
+        """A clip's mel windows [windows, mel_bins, 3000], of which `frames` are heard, to states of each."""
+        parts = [windows[at, :, : frames - at * WINDOW_FRAMES] for at in range(len(windows))]
+        return [self([part[None]]) for part in parts]
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load Whisper's tensors; its keys have no bias, and the fused layer's is zero there."""
@@ -136,13 +141,26 @@ class AudioLLMForConditionalGeneration(
         features = kwargs.get("input_features")
         if features is None:
             return []
-        windows = kwargs["windows"]
-        assert isinstance(features, Tensor) and isinstance(windows, Tensor)
-        states = self.ln_speech(self.speech_encoder.encode(features.to(self.ln_speech.weight.dtype)))
+        windows, places = kwargs["windows"], kwargs["places"]
+        assert isinstance(features, Tensor) and isinstance(windows, Tensor) and isinstance(places, Tensor)
+        features = features.to(self.ln_speech.weight.dtype)
+        if self.config.speech_tail is None:
+            found = self._embedded(self.speech_encoder.encode(features))
+            return [clip.flatten(0, 1) for clip in found.split(windows.flatten().tolist())]
+        return [
+            torch.cat([self._embedded(states)[0] for states in self.speech_encoder.heard(clip, frames)])
+            for clip, frames in zip(
+                features.split(windows.flatten().tolist()),
+                (places.flatten() * self.config.speech_mlp_scale_factor * ENCODER_STRIDE).tolist(),
+                strict=True,
+            )
+        ]
+
+    def _embedded(self, states: Tensor) -> Tensor:
+        """Encoder states [windows, states, d_model] to embeddings [windows, states / stack, hidden]."""
         # vLLM scales token embeddings where it looks them up, and leaves ready-made ones as they are.
         scale = torch.tensor(self.config.embedding_scale, dtype=states.dtype, device=states.device)
-        embeddings = self.speech_audio_adapter(states) * scale
-        return [clip.flatten(0, 1) for clip in embeddings.split(windows.flatten().tolist())]
+        return self.speech_audio_adapter(self.ln_speech(states)) * scale
 
     def forward(
         self,
@@ -186,8 +204,7 @@ class AudioLLMForConditionalGeneration(
         cls, audio_duration_s: float, stt_config: SpeechToTextConfig, model_config: ModelConfig
     ) -> int | None:
         """How many tokens a clip takes, for accounting."""
-        windows = -(-audio_duration_s // WINDOW_SECONDS)
-        return int(windows) * model_config.hf_config.window_tokens
+        return model_config.hf_config.tokens_of(round(audio_duration_s * SAMPLE_RATE))
 
     @classmethod
     def get_generation_prompt(cls, stt_params: SpeechToTextParams) -> PromptType:

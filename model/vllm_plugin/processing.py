@@ -26,7 +26,7 @@ from vllm.multimodal.processing import (
 from vllm.renderers import TokenizeParams
 
 from model.configuration import AudioLLMConfig
-from model.geometry import MAX_CLIPS, SAMPLE_RATE, WINDOW_SAMPLES, ClipError, windows_in
+from model.geometry import MAX_CLIPS, SAMPLE_RATE, WINDOW_SAMPLES, ClipError
 from model.layouts import SPEECH_TOKEN
 from model.processing import check_mel_bins, checked_clip, mel_windows, speech_token_id
 
@@ -89,7 +89,7 @@ class Info(BaseProcessingInfo):
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
         """Audio tokens of the longest clip: 1,000 for 300 s."""
-        return {"audio": self.max_windows * self.get_hf_config().window_tokens}
+        return {"audio": self.get_hf_config().tokens_of(self.max_windows * WINDOW_SAMPLES)}
 
     def get_supported_mm_processor_kwargs(self) -> dict[str, set[str]]:
         """None: nothing about the mel is for a request to change."""
@@ -117,7 +117,10 @@ class DummyInputs(BaseDummyInputsBuilder[Info]):
 
 
 class Processor(BaseMultiModalProcessor[Info]):
-    """Each clip becomes its mel windows [windows, mel_bins, 3000] and windows x 100 places in the prompt."""
+    """Each clip becomes its mel windows [windows, mel_bins, 3000] and its places in the prompt.
+
+    These are windows x 100 in the published models, and fewer where a checkpoint's windows are cut.
+    """
 
     def _call_hf_processor(
         self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]
@@ -129,10 +132,12 @@ class Processor(BaseMultiModalProcessor[Info]):
         except ClipError as error:
             raise VLLMValidationError(str(error)) from error
         windows = [mel_windows(extractor, clip) for clip in checked]
+        tokens_of = self.info.get_hf_config().tokens_of
         return BatchFeature(
             {
                 "input_features": torch.from_numpy(np.concatenate(windows)),
                 "windows": torch.tensor([len(mel) for mel in windows]),
+                "places": torch.tensor([tokens_of(clip.size) for clip in checked]),
             }
         )
 
@@ -143,6 +148,7 @@ class Processor(BaseMultiModalProcessor[Info]):
         return {
             "input_features": MultiModalFieldConfig.flat_from_sizes("audio", windows),
             "windows": MultiModalFieldConfig.batched("audio", keep_on_cpu=True),
+            "places": MultiModalFieldConfig.batched("audio", keep_on_cpu=True),
         }
 
     def _get_prompt_updates(
@@ -151,11 +157,11 @@ class Processor(BaseMultiModalProcessor[Info]):
         hf_processor_mm_kwargs: Mapping[str, object],
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptUpdate]:
-        windows = out_mm_kwargs.get_data().get("windows", [])
-        place, each = self.info.speech_token_id, self.info.get_hf_config().window_tokens
+        counts = out_mm_kwargs.get_data().get("places", [])
+        place = self.info.speech_token_id
 
         def places(item: int) -> list[int]:
-            return [place] * (int(windows[item]) * each)
+            return [place] * int(counts[item])
 
         return [PromptReplacement(modality="audio", target=[place], replacement=places)]
 
@@ -181,14 +187,17 @@ class Processor(BaseMultiModalProcessor[Info]):
             )
 
     def _check_length(self, prompt: list[int], clips: AudioProcessorItems) -> None:
-        each, most = self.info.get_hf_config().window_tokens, self.info.ctx.model_config.max_model_len
-        windows = sum(
-            windows_in(clips.get_audio_length(at)) for at in range(len(clips)) if clips.get(at) is not None
+        config, most = self.info.get_hf_config(), self.info.ctx.model_config.max_model_len
+        heard = sum(
+            config.tokens_of(clips.get_audio_length(at))
+            for at in range(len(clips))
+            if clips.get(at) is not None
         )
-        tokens = len(prompt) - len(clips) + windows * each
+        tokens = len(prompt) - len(clips) + heard
         if tokens >= most:
+            started = "every started" if config.speech_tail is None else "each"
             raise VLLMValidationError(
-                f"The prompt takes {tokens:,} tokens, {windows * each:,} of them for audio ({each} for every "
-                f"started 30 s), and this server reads at most {most:,} with the answer. "
+                f"The prompt takes {tokens:,} tokens, {heard:,} of them for audio ({config.window_tokens} "
+                f"for {started} 30 s), and this server reads at most {most:,} with the answer. "
                 "Send fewer or shorter clips, or less text."
             )

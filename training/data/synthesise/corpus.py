@@ -19,6 +19,7 @@ from training.data.synthesise.reading.sources import SOURCES, digest
 from training.data.synthesise.texts.draw import READING
 from training.errors import DataError
 
+BUILD = "build.yaml"
 PARTS = "parts"  # a shard's piece of the index, until all are there
 MADE_BY_CHANCE = ("processes", "out")  # settings that do not decide what is made
 
@@ -69,7 +70,7 @@ def begin(config: Synthesis) -> None:
 
     Raises DataError where another config made what is in it, or where packages hold other texts by now.
     """
-    path = config.out / "build.yaml"
+    path = config.out / BUILD
     text = _decisive(dump(config))
     if not path.exists():
         write_text(path, text)

@@ -53,6 +53,14 @@ def asked_of_silence(chance: Random) -> list[Asked]:
     return [_row("speech", "No, nobody is speaking.", chance)]
 
 
+def asked_of_voice(voice: AnyVoice, chance: Random) -> Iterator[Asked]:
+    """The rows of a clip that its only voice answers."""
+    if voice.tells_sex:
+        yield _row("gender", f"The speaker is a {'woman' if voice.sex == 'female' else 'man'}.", chance)
+    if voice.region:
+        yield _row("accent", f"The speaker has {ARTICLES[voice.region]} accent.", chance)
+
+
 def _possible(text: Text, voice: AnyVoice, seconds: float, chance: Random) -> Iterator[Asked]:
     yield _row("asr", text.transcript, chance)
     if text.facts:
@@ -68,10 +76,7 @@ def _possible(text: Text, voice: AnyVoice, seconds: float, chance: Random) -> It
     if text.answer:
         yield _row("instruction", text.answer, chance)
     if len(text.speakers) == 1:
-        if voice.tells_sex:
-            yield _row("gender", f"The speaker is a {'woman' if voice.sex == 'female' else 'man'}.", chance)
-        if voice.region:
-            yield _row("accent", f"The speaker has {ARTICLES[voice.region]} accent.", chance)
+        yield from asked_of_voice(voice, chance)
         if pace := _pace(len(text.words.split()), seconds):
             yield _row("rate", f"The speech is {pace}.", chance)
     count = len(text.speakers)

@@ -1,0 +1,71 @@
+"""More questions about the clips of a synthetic corpus, which their voices answer: no new clip is needed."""
+
+# ruff: noqa: S311 - no secrets are drawn
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from training.config import load
+from training.data.schema import read_index
+from training.data.synthesise.cast import Cast
+from training.data.synthesise.config import Synthesis
+from training.data.synthesise.corpus import BUILD
+from training.data.synthesise.tasks import Asked, asked_of_voice
+from training.errors import DataError
+
+
+def more_questions(
+    rows: Sequence[dict[str, Any]], corpus: Path, split: str, wanted: Mapping[str, int], seed: int
+) -> list[dict[str, Any]]:
+    """Rows about clips of `rows`, at most `wanted` of each task, each answer as often as the others.
+
+    Raises DataError where the corpus was not made by `training.data.synthesise`.
+    """
+    if not wanted:
+        return []
+    by_answer: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row, asked in _possible(rows, corpus, split, seed):
+        more = {"id": f"{_clip(row)}-{asked.task}", "task": asked.task, "source": row["source"]}
+        more |= {"instruction": asked.instruction, "answer": asked.answer}
+        by_answer[asked.task][asked.answer].append({**row, **more})
+    chance = Random(f"asking/{seed}")
+    found = []
+    for task, count in wanted.items():
+        answers = by_answer[task]
+        each = min(count // max(len(answers), 1), *map(len, answers.values())) if answers else 0
+        for answer in sorted(answers):
+            found += chance.sample(answers[answer], each)
+    return found
+
+
+def _possible(
+    rows: Sequence[dict[str, Any]], corpus: Path, split: str, seed: int
+) -> Iterator[tuple[dict[str, Any], Asked]]:
+    """Each question that is not among `rows`, with a row about the same clip."""
+    path = corpus / BUILD
+    if not path.is_file():
+        raise DataError(
+            f"{corpus} has no {BUILD}, which says who speaks in it. Take `ask` out of the config."
+        )
+    voices = {voice.name: voice for voice in Cast.of(load(Synthesis, path, [f"out={corpus}"]), split).voices}
+    speakers = {
+        _clip(row): row["speakers"] for row in read_index(corpus).to_pylist() if row["split"] == split
+    }
+    there = {row["id"] for row in rows}
+    for clip, row in {_clip(row): row for row in rows}.items():
+        alone = speakers.get(clip, [])
+        if len(alone) != 1 or alone[0] not in voices:
+            continue
+        for asked in asked_of_voice(voices[alone[0]], Random(f"asking/{seed}/{clip}")):
+            if f"{clip}-{asked.task}" not in there:
+                yield row, asked
+
+
+def _clip(row: Mapping[str, Any]) -> str:
+    """The clip that a row of a corpus is about."""
+    return str(row["id"]).rpartition("-")[0]
