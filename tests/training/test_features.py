@@ -91,6 +91,15 @@ def test_some_training_clips_are_kept_whole(corpus: Path, encoder: str, tmp_path
     assert {len(row["states"]) for row in Features(tmp_path, "train")} == {1_500}
 
 
+def test_where_windows_are_short_so_are_those_that_are_held_out(
+    corpus: Path, encoder: str, tmp_path: Path
+) -> None:
+    """As they are served."""
+    made(corpus, tmp_path, encoder, short=True)
+    for row, held_out in zip(Features(tmp_path, "train"), Features(tmp_path, "dev"), strict=False):
+        assert torch.equal(row["states"], held_out["states"])
+
+
 def test_what_is_there_is_kept_and_what_is_broken_is_made_again(
     corpus: Path, encoder: str, tmp_path: Path
 ) -> None:

@@ -116,6 +116,8 @@ def test_a_tasks_rows_are_heard_as_often_as_the_config_says(run: MiniRun) -> Non
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
+        ("listen.model.tail=50", "features.short"),
+        ("ask={sqa: 5}", "a voice tells gender, accent"),
         ("listen.model.train_encoder=true", "train_encoder: false"),
         ("listen.model.stack=12", "1, 3, 5 or 15"),
         ("listen.spec_augment={}", "spec_augment"),

@@ -111,27 +111,33 @@ def as_numpy(model: Any, threads: int = 1) -> AudioLLM:
     return AudioLLM(sizes, parts, threads)
 
 
-def log_probs(model: Any, ids: list[int], windows: Any) -> Any:
-    """Torch's log-probs [tokens, vocabulary] of what follows each token."""
+def log_probs(model: Any, ids: list[int], windows: Any, states: Any) -> Any:
+    """Torch's log-probs [tokens, vocabulary] of what follows each token; of each window `states` are heard."""
+    features, heard = torch.tensor(np.stack(windows)), torch.as_tensor(states)
     with torch.no_grad():
-        found = model(input_ids=torch.tensor([ids]), input_features=torch.tensor(np.stack(windows)))
+        found = model(input_ids=torch.tensor([ids]), input_features=features, window_states=heard)
     return found.logits[0].log_softmax(-1).numpy()
 
 
 @pytest.mark.parametrize(
-    ("adapter", "stack", "seed", "threads"),
-    [("mlp", 5, 0, 1), ("mlp", 15, 1, 2), ("gated", 5, 2, 2), ("gated", 15, 3, 3)],
+    ("adapter", "stack", "last", "threads"),
+    [("mlp", 5, 1_500, 1), ("mlp", 15, 345, 2), ("gated", 5, 15, 2), ("gated", 15, 1_500, 3)],
 )
-def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, seed: int, threads: int) -> None:
-    """Two windows; so many tokens that the prompt is read in more than one step where the stack is 5."""
+def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, last: int, threads: int) -> None:
+    """Two windows, of the last of which `last` states are heard.
+
+    So many tokens that the prompt is read in more than one step where the stack is 5.
+    """
+    seed = stack + threads
     model = tiny_model(adapter, stack, seed)
     ours = as_numpy(model, threads)
     random = np.random.default_rng(seed)
     windows = [random.standard_normal((80, 3_000)).astype(np.float32) for _ in range(2)]
-    places = [SPEECH] * (2 * 1_500 // stack)
+    places = [SPEECH] * ((1_500 + last) // stack)
     words = random.integers(0, SPEECH, 40).tolist()
     ids = [*words[:10], *places, *words[10:]]
-    expected = log_probs(model, ids, windows)
+    expected = log_probs(model, ids, windows, [1_500, last])
+    windows[1] = windows[1][:, : 2 * last]
     found = log_softmax(ours.score(ids, [ours.speech_embeddings(window) for window in windows]))
     # What float32 can hold of them: torch in float32 is as far from torch in float64.
     assert np.allclose(found, expected, rtol=1e-5, atol=CLOSE)
@@ -189,6 +195,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[AudioLLMRun, Built]:
             "encoder": "packaged:whisper-base",
             "decoder": "packaged:smollm2",
             "stack": 15,
+            "tail": 50,
             "train_encoder": False,
             "adapter_weights": str(path),
         },
@@ -221,13 +228,15 @@ def test_a_shipped_run_answers_as_the_trained_model(run: tuple[AudioLLMRun, Buil
     )
     batch = built.processor(text, pcm)
     prompt = words.prompt([Turn("user", TRANSCRIBE, (pcm,))])
-    ids = words.ids(prompt, [said.window_tokens])
+    ids = words.ids(prompt, [said.tokens_of(pcm.size)])
     assert (prompt, ids) == (text, batch["input_ids"][0].tolist())
 
     answer = words.ids("Good evening, here is the weather.", ())
-    windows = mel.windows(pcm)
-    assert np.abs(windows[0] - batch["input_features"][0]).max() < CLOSE
-    expected = log_probs(built.model, ids + answer, batch["input_features"])[len(ids) - 1 :]
+    windows = mel.windows(pcm, tail=said.tail)
+    heard = batch["window_states"]
+    assert heard.tolist() == [300]  # 5 s, and 1 s more
+    assert np.abs(windows[0] - batch["input_features"][0, :, :600]).max() < CLOSE
+    expected = log_probs(built.model, ids + answer, batch["input_features"], heard)[len(ids) - 1 :]
     scored = ours.score(ids + answer, [ours.speech_embeddings(window) for window in windows])
     assert np.abs(log_softmax(scored[len(ids) - 1 :]) - expected).max() < 1e-3
 
@@ -303,7 +312,8 @@ def test_prompts_are_tokenised_as_by_the_processor(run: tuple[AudioLLMRun, Built
         text = built.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         clips = [clip for turn in talk for clip in turn.clips]
         assert words.prompt(talk) == text
-        assert words.ids(text, [100] * len(clips)) == built.processor(text, clips)["input_ids"][0].tolist()
+        lengths = [built.processor.tokens_of(clip.size) for clip in clips]
+        assert words.ids(text, lengths) == built.processor(text, clips)["input_ids"][0].tolist()
 
 
 def test_what_cannot_be_shipped_is_refused(

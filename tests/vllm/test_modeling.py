@@ -211,10 +211,11 @@ def test_the_scale_each_window_and_their_order_matter(checkpoint: Make) -> None:
     assert (log_probs(model, read)[-1] - before).abs().max() > FAR
 
 
-@pytest.mark.parametrize("decoder", ["gemma2", "llama"])
-def test_rows_of_a_batch_answer_as_alone(checkpoint: Make, decoder: str) -> None:
-    """Rows with two clips, with one clip, and without any, padded on the left."""
+@pytest.mark.parametrize(("decoder", "tail"), [("gemma2", None), ("llama", None), ("llama", 40)])
+def test_rows_of_a_batch_answer_as_alone(checkpoint: Make, decoder: str, tail: int | None) -> None:
+    """Rows with two clips, with one clip, and without any, padded on the left; windows whole or cut."""
     model, processor = load(checkpoint("open", decoder=decoder))
+    processor.tail = tail
     template = processor.apply_chat_template
     contents: list[tuple[list[Any], list[Any]]] = [
         (["One:", None, "two:", None, "Which is longer?"], [clip(2, 1), clip(31, 2)]),

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from transformers import AutoProcessor, AutoTokenizer, WhisperFeatureExtractor
+from transformers import AutoConfig, AutoProcessor, AutoTokenizer, WhisperFeatureExtractor
 
 from model.checkpoints.build import build
+from model.configuration import AudioLLMConfig
 from model.geometry import SAMPLE_RATE, WINDOW_SAMPLES, ClipError
 from model.layouts import SPEECH_TOKEN
 from model.processing import AudioLLMProcessor
@@ -40,6 +41,26 @@ def test_a_clip_fills_windows_and_places(processor: AudioLLMProcessor, seconds: 
     assert read["input_features"].shape == (windows, 128, 3_000)
     assert places(processor, read["input_ids"]) == 100 * windows
     assert processor.tokens_of(round(seconds * SAMPLE_RATE)) == 100 * windows
+
+
+@pytest.mark.parametrize(
+    ("seconds", "states"), [(0.1, [60]), (1, [105]), (28.9, [1_500]), (30, [1_500]), (30.1, [1_500, 60])]
+)
+def test_a_window_may_end_soon_after_the_sound(checkpoint: Make, seconds: float, states: list[int]) -> None:
+    """1 s after it, and up to 14 states more, so that stacks divide them."""
+    config = AutoConfig.from_pretrained(checkpoint("open"), speech_tail=50)
+    processor = AudioLLMProcessor.from_pretrained(checkpoint("open"))
+    processor.tail = config.speech_tail
+    read = processor(f"a {SPEECH_TOKEN} b", clip(seconds))
+    assert read["window_states"].tolist() == states
+    tokens = sum(states) // config.speech_mlp_scale_factor
+    assert places(processor, read["input_ids"]) == tokens == config.tokens_of(round(seconds * SAMPLE_RATE))
+
+
+@pytest.mark.parametrize(("tail", "stack"), [(-1, 15), (50, 20)])
+def test_windows_that_cannot_be_cut_so_are_refused(tail: int, stack: int) -> None:
+    with pytest.raises(ValueError, match=f"speech_tail is {tail}, speech_mlp_scale_factor {stack}"):
+        AudioLLMConfig(speech_tail=tail, speech_mlp_scale_factor=stack)
 
 
 def by_hand(window: NDArray[Any], mel_bins: int) -> NDArray[Any]:
