@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from model.prompts import QUERIES
 from training.config import load
 from training.data.schema import read_index
 from training.data.synthesise.cast import Cast
@@ -17,6 +18,10 @@ from training.data.synthesise.config import Synthesis
 from training.data.synthesise.corpus import BUILD
 from training.data.synthesise.tasks import Asked, asked_of_voice
 from training.errors import DataError
+
+# Asked of a voice as the paper and the page do; a small model tells of it what it can.
+OPEN = (QUERIES["speaker"], "Who is speaking? Describe each speaker's voice and accent.")
+OPEN_OF = 3  # one in so many questions for man or woman is asked so
 
 
 def more_questions(
@@ -31,7 +36,7 @@ def more_questions(
     by_answer: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row, asked in _possible(rows, corpus, split, seed):
         more = {"id": f"{_clip(row)}-{asked.task}", "task": asked.task, "source": row["source"]}
-        more |= {"instruction": asked.instruction, "answer": asked.answer}
+        more |= {"instruction": _instruction(row, asked, seed), "answer": asked.answer}
         by_answer[asked.task][asked.answer].append({**row, **more})
     chance = Random(f"asking/{seed}")
     found = []
@@ -64,6 +69,13 @@ def _possible(
         for asked in asked_of_voice(voices[alone[0]], Random(f"asking/{seed}/{clip}")):
             if f"{clip}-{asked.task}" not in there:
                 yield row, asked
+
+
+def _instruction(row: Mapping[str, Any], asked: Asked, seed: int) -> str:
+    chance = Random(f"asking/{seed}/{row['id']}/open")
+    return (
+        chance.choice(OPEN) if asked.task == "gender" and not chance.randrange(OPEN_OF) else asked.instruction
+    )
 
 
 def _clip(row: Mapping[str, Any]) -> str:

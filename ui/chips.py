@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import html
+from contextlib import suppress
 
 import streamlit as st
 
 from ui import samples
+from ui.connection import chat_models
+from ui.frame import choose_model
+from ui.kiosk import is_kiosk
 from ui.language import FIRST as ENGLISH
 from ui.language import language, t
 from ui.playground_state import Playground
 from ui.session import session
 from ui.settings import settings
-from ui.tasks import BY_NAME, COMPARISONS, LANGUAGES, TASKS, prompt_of, targets
-from ui.wire import Capability, ModelCard
+from ui.tasks import BY_NAME, COMPARISONS, LANGUAGES, TASKS, Task, prompt_of, targets
+from ui.wire import Capability, ClientError, ModelCard
 
 READY_QUESTIONS = 3
 ASKED_BY_CHIP = ("transcribe", "translate", "summarise")  # the same for every clip: a chip says it already
@@ -22,6 +26,7 @@ ASKED_BY_CHIP = ("transcribe", "translate", "summarise")  # the same for every c
 def chips(here: Playground, model: ModelCard | None) -> None:
     """Show a chip for each task; Streamlit's own pills cannot grey a single one, so they are buttons."""
     cannot: dict[str, list[str]] = {}
+    refused: list[Task] = []
     with st.container(key="task", horizontal=True, gap="small"):
         for task in TASKS:
             can = model.can(task.capability) if model else Capability(supported=True)
@@ -29,6 +34,7 @@ def chips(here: Playground, model: ModelCard | None) -> None:
             label = t(f"tasks.{task.name}")
             if reason:
                 cannot.setdefault(reason, []).append(label)
+                refused.append(task)
             st.button(
                 label,
                 key=f"task_{task.name}",
@@ -46,8 +52,37 @@ def chips(here: Playground, model: ModelCard | None) -> None:
         )
         why = html.escape(t("tasks.why"))
         st.html(f'<details class="m-note"><summary>{why}</summary>{"<br>".join(lines)}</details>')
+    if model and refused and not is_kiosk():
+        _who_can(model, refused)
     if here.task == "translate":
         _target(here, targets(model))
+
+
+def _who_can(model: ModelCard, tasks: list[Task]) -> None:
+    """For each other model, offer it for what the chosen one cannot do."""
+    left = list(tasks)
+    others: list[ModelCard] = []
+    with suppress(ClientError):  # the page says elsewhere that no model can be reached
+        others = [card for card in chat_models() if card.id != model.id and card.state == "up"]
+    for other in others:
+        able = [task for task in left if other.can(task.capability).supported]
+        if not able:
+            continue
+        left = [task for task in left if task not in able]
+        names = t("tasks.comma").join(t(f"tasks.{task.name}") for task in able)
+        st.button(
+            t("tasks.other", model=other.title, tasks=names),
+            key=f"other_{other.id}",
+            type="tertiary",
+            icon=":material/swap_horiz:",
+            on_click=_turn_to,
+            args=(other.id, able[0].name),
+        )
+
+
+def _turn_to(model_id: str, task: str) -> None:
+    choose_model(model_id)
+    _choose_task(task)
 
 
 def ready_questions(here: Playground, model: ModelCard | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.speech import ROOT
-from training.asking import more_questions
+from training.asking import OPEN, more_questions
 from training.config import load
 from training.data.schema import write_index
 from training.data.synthesise.cast import AnyVoice, Cast
@@ -64,6 +64,9 @@ def test_each_answer_is_given_as_often_as_the_others_and_is_true(tmp_path: Path)
         assert [row[name] for name in ("shard", "start", "kept", "duration")] == [
             by_id[clip][name] for name in ("shard", "start", "kept", "duration")
         ]
+    openly = [row for row in more if row["instruction"] in OPEN]
+    assert 0 < len(openly) < counts["gender", "The speaker is a man."]
+    assert {row["task"] for row in openly} == {"gender"}
     assert more == more_questions(rows, tmp_path, "train", {"gender": 20, "accent": 1_000}, 1)
     assert more_questions(rows, tmp_path, "train", {}, 1) == []
 

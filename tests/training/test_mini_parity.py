@@ -112,7 +112,7 @@ def as_numpy(model: Any, threads: int = 1) -> AudioLLM:
 
 
 def log_probs(model: Any, ids: list[int], windows: Any, states: Any) -> Any:
-    """Torch's log-probs [tokens, vocabulary] of what follows each token; of each window `states` are heard."""
+    """Torch's log-probs [tokens, vocabulary] after each token; `states` of each window are heard."""
     features, heard = torch.tensor(np.stack(windows)), torch.as_tensor(states)
     with torch.no_grad():
         found = model(input_ids=torch.tensor([ids]), input_features=features, window_states=heard)

@@ -15,7 +15,7 @@ from ui.client import Client, new_http
 from ui.language import words
 from ui.local_backend import LocalBackend
 from ui.settings import ROOT, settings
-from ui.tasks import FIRST, MAX_PROMPT_CHARACTERS
+from ui.tasks import BY_NAME, FIRST, MAX_PROMPT_CHARACTERS
 from ui.visitor import Visitor
 
 Open = Callable[[], AppTest]
@@ -243,8 +243,13 @@ def test_a_visitor_chooses_among_several_models(
         test = upload(page(), tone())
         assert test.selectbox(key="model").options == ["Tiny", "Other"]
         assert test.button(key="task_speaker").disabled
-        test.selectbox(key="model").set_value("other").run()
+        other = test.button(key="other_other")
+        assert other.label == "Other can: Who speaks?"
+        other.click().run()
+        assert test.selectbox(key="model").value == "other"
+        assert test.text_area(key="prompt").value == BY_NAME["speaker"].prompt
         assert not test.button(key="task_speaker").disabled
+        assert "other_tiny" not in [button.key for button in test.button]  # it can no more than this one
         ask(test, "Who answers?")
         assert engine.exchanges[-1].json["model"] == "other"
     finally:
