@@ -65,7 +65,7 @@ def test_each_answer_is_given_as_often_as_the_others_and_is_true(tmp_path: Path)
             by_id[clip][name] for name in ("shard", "start", "kept", "duration")
         ]
     openly = [row for row in more if row["instruction"] in OPEN]
-    assert 0 < len(openly) < counts["gender", "The speaker is a man."]
+    assert 0 < len(openly) < 20
     assert {row["task"] for row in openly} == {"gender"}
     assert more == more_questions(rows, tmp_path, "train", {"gender": 20, "accent": 1_000}, 1)
     assert more_questions(rows, tmp_path, "train", {}, 1) == []
