@@ -117,7 +117,8 @@ class Reference:
     def log_probs(self, one: Ask, tokens: Sequence[int]) -> torch.Tensor:
         """Log-probs [tokens, vocabulary] of each step, given the tokens before it."""
         inputs = self.processor(one.text, list(one.clips), return_tensors="pt")
-        heard = self.model.input_embeddings(inputs["input_ids"], inputs["input_features"])
+        sound = inputs["input_features"], inputs.get("window_states")
+        heard = self.model.input_embeddings(inputs["input_ids"], *sound)
         # Apart from the prompt: a random model may say <SpeechHere> itself, which is then a word.
         said = self.model.get_input_embeddings()(torch.tensor([list(tokens)]))
         logits = self.model(inputs_embeds=torch.cat([heard, said], 1)).logits[0]

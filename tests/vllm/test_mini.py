@@ -16,9 +16,9 @@ from model.checkpoints.assemble import assembled
 from model.embedded.answer import Turn
 from model.embedded.weights import default_cache
 from model.long_audio.windows import cut
-from model.mini import WEIGHTS
+from model.mini import MINI_ID, WEIGHTS
 from model.mini.audio_llm import AudioLLM
-from model.mini.shipped import MINI_ID, Shipped
+from model.mini.shipped import Shipped
 from model.mini.tokenizer import Words
 from model.mini.writer import Asked, Step, Writer
 from model.prompts import TRANSCRIBE
