@@ -140,14 +140,17 @@ class Listener:
         for at in range(0, len(self.rows), AT_ONCE):
             rows = self.rows[at : at + AT_ONCE]
             if kind == "shuffled":
-                # The next row's: of the same kind of speech, and never a row's own.
-                others = (self.rows[(at + place + 1) % len(self.rows)] for place in range(len(rows)))
-                rows = [_with(mine, other) for mine, other in zip(rows, others, strict=True)]
+                rows = [_with(row, self._other(at + place)) for place, row in enumerate(rows)]
             examples = [self.examples.of(row) for row in rows]
             if kind == "none":
                 examples = [self._deaf(example) for example in examples]
             longest = max(example.features.shape[1] for example in examples)
             yield [padded(example, longest) for example in examples]
+
+    def _other(self, place: int) -> dict[str, Any]:
+        """The next row about another clip: of the same kind of speech."""
+        following = self.rows[place + 1 :] + self.rows[:place]
+        return next((row for row in following if _place(row) != _place(self.rows[place])), self.rows[place])
 
     def _deaf(self, example: Example) -> Example:
         """A row without places for audio."""
@@ -159,7 +162,12 @@ class Listener:
 
 def _with(mine: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """A row with another row's states."""
-    return mine | {name: other[name] for name in ("shard", "start", "kept")}
+    return mine | _place(other)
+
+
+def _place(row: dict[str, Any]) -> dict[str, int]:
+    """Where a row's states are."""
+    return {name: row[name] for name in ("shard", "start", "kept")}
 
 
 def _prompt(example: Example) -> Example:
