@@ -101,22 +101,27 @@ def doomed(redis: RedisServer, engine: FakeEngine, tmp_path: Path) -> Iterator[H
     house.close()
 
 
+def reading(house: House, body: dict[str, Any]) -> tuple[list[Asker], list[Asker]]:
+    """Askers at the one controller, and then at the other, once all of them read."""
+    leading = [Asker(house.here.client, body)]
+    until(lambda: leading[0].text)
+    leading += [Asker(house.here.client, body) for _ in range(3)]
+    following = [Asker(house.there.client, body) for _ in range(4)]
+    until(lambda: all(len(one.text.split()) > 5 for one in leading + following))
+    return leading, following
+
+
 def under_way(house: House, body: dict[str, Any] = GREEDY) -> tuple[list[Asker], list[Asker]]:
     """Askers at the one controller, which leads, and at the other, all of whom read by now.
 
-    On a machine that is short of time a controller may sleep so long that the other one asks too, as it should:
-    then that is let go, and all ask again.
+    On a machine that is short of time a controller may sleep so long that the other one asks too, as it
+    should: then that is let go, and all ask again.
     """
     for _ in range(5):
-        leading = [Asker(house.here.client, body)]
-        until(lambda: leading[0].text)
-        leading += [Asker(house.here.client, body) for _ in range(3)]
-        following = [Asker(house.there.client, body) for _ in range(4)]
-        askers = leading + following
-        until(lambda: all(len(one.text.split()) > 5 for one in askers))
-        if len(house.engine.exchanges) == 1 and not any(one.over for one in askers):
+        leading, following = reading(house, body)
+        if len(house.engine.exchanges) == 1 and not any(one.over for one in leading + following):
             return leading, following
-        for one in askers:
+        for one in leading + following:
             one.told()
         with house.redis.client() as client:
             client.flushall()
