@@ -114,9 +114,9 @@ def test_a_visit_stays_at_its_pod(house: House, browser: playwright.Browser) -> 
     first = comes()
     front.name(PODS[1])
     until(lambda: _leads_elsewhere(url, home(first)))
-    second = comes()
+    # Caddy may have asked for the old name's address just before.
+    second = next(visitor for visitor in (comes() for _ in range(5)) if home(visitor) != home(first))
     homes = [home(first), home(second)]
-    assert len(set(homes)) == 2
     front.name(*PODS)
     until(lambda: _leads_elsewhere(url, homes[1]))
     # A recording goes up by a request of its own, which the pod that has the visit alone understands.
