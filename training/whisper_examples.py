@@ -54,6 +54,10 @@ class Transcripts:
         scored = [*target, self.tokenizer.eos_token_id]
         return read, [UNSCORED] * (len(self.prompt) - 1) + scored
 
+    def window_states(self, samples: int) -> tuple[int, ...]:
+        """None: every window is heard whole."""
+        return ()
+
 
 class TranscriptCollator:
     """Pads examples on the right to one batch."""
