@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, WhisperConfig
 
 from model import layouts
-from model.geometry import STACK, WINDOW_STATES, states_of
+from model.geometry import STACK, WINDOW_STATES, tokens_of
 from model.layouts import SPEECH_TOKEN_INDEX, AdapterKind, Layout
 
 SCALED_EMBEDDINGS = frozenset({"gemma", "gemma2", "gemma3_text"})
@@ -93,7 +93,7 @@ class AudioLLMConfig(PreTrainedConfig):
 
     def tokens_of(self, samples: int) -> int:
         """How many audio tokens a clip of `samples` takes."""
-        return sum(states_of(samples, self.speech_tail)) // self.speech_mlp_scale_factor
+        return tokens_of(samples, self.speech_mlp_scale_factor, self.speech_tail)
 
     @property
     def no_repeat_ngram(self) -> int:

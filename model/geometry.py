@@ -44,6 +44,11 @@ def states_of(samples: int, tail: int | None = None) -> list[int]:
     return [WINDOW_STATES] * whole + [states_in(samples - whole * WINDOW_SAMPLES, tail)]
 
 
+def tokens_of(samples: int, stack: int, tail: int | None = None) -> int:
+    """How many audio tokens of `stack` states a clip of `samples` takes."""
+    return sum(states_of(samples, tail)) // stack
+
+
 def check_samples(samples: int, max_seconds: float = MAX_SECONDS, name: str = "The audio") -> None:
     """Raise ClipError unless a clip of `samples` at 16 kHz may stand in a prompt: never cut in silence."""
     if samples == 0:

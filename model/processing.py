@@ -135,7 +135,7 @@ class AudioLLMProcessor(ProcessorMixin):
 
     def tokens_of(self, samples: int) -> int:
         """How many audio tokens a clip of `samples` takes."""
-        return sum(geometry.states_of(samples, self.tail)) // self.stack
+        return geometry.tokens_of(samples, self.stack, self.tail)
 
 
 def checked_clip(clip: Any, number: int) -> Clip:

@@ -4,8 +4,8 @@
 
 Every clip is encoded in a whole window of 30 s. Of the 1,500 states those of the sound and a little after it
 are kept, and all of them for clips of dev and test and for one in `full_every` of train: the model must know
-the silence that it will be served. With `short` clips are encoded without that silence, all but those of
-train, and served so. A clip that several rows ask about is encoded once. Killed and run again it goes on, and
+the silence that it will be served. With `short` all but those of train are encoded without that silence, and
+served so. A clip that several rows ask about is encoded once. Killed and run again it goes on, and
 ends with the same bytes.
 """
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from model.embedded import weights
 from model.embedded.intents import Task
-from model.geometry import STACK, WINDOW_STATES, states_of
+from model.geometry import STACK, WINDOW_STATES, tokens_of
 from model.layouts import AdapterKind, Turn
 from model.mini.functional import Array
 from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
@@ -104,7 +104,7 @@ class Shipped(_Strict):
 
     def tokens_of(self, samples: int) -> int:
         """How many audio tokens a clip of `samples` takes."""
-        return sum(states_of(samples, self.tail)) // self.stack
+        return tokens_of(samples, self.stack, self.tail)
 
     def check_packages(self) -> None:
         """Raise ModelError unless the packages here hold the weights that it was trained over."""

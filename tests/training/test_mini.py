@@ -76,6 +76,15 @@ def test_the_answer_is_what_the_loss_is_taken_of(run: MiniRun) -> None:
     assert len(set(found.values())) == 3
 
 
+def test_anothers_audio_is_that_of_another_clip(run: MiniRun) -> None:
+    """Also where the next row asks about the same clip."""
+    listener = Listener.of(run, build(stage_2(run)), "people", 3)
+    first, second = listener.rows[:2]
+    once = dataclasses.replace(listener, rows=[first, second]).losses(("shuffled",))
+    twice = dataclasses.replace(listener, rows=[first, first, second, second]).losses(("shuffled",))
+    assert twice["shuffled"] == pytest.approx(once["shuffled"], rel=1e-4)
+
+
 def test_a_run_writes_its_page_and_does_nothing_twice(run: MiniRun) -> None:
     page = run.report.read_text("utf-8")
     for said in ("| people |", "| held-out voices |", "librivox", "WER, greedy", "warm-up by CTC", "reached"):
