@@ -125,19 +125,25 @@ class Stream:
 async def ask_all(
     url: str, hit: Callable[[], None] | None = None, victim: str = "", temperature: float = 0.0
 ) -> list[Stream]:
-    """Ask everything at once; `hit` is called when the victim is in the middle of an answer."""
+    """Ask everything at once; `hit` is called when the victim is in the middle of an answer.
+
+    One that was stopped may answer so slowly at first that the other takes its question: all is asked again.
+    """
+    deadline = time.monotonic() + 120
     async with httpx.AsyncClient(base_url=url, timeout=90) as client:
-        streams = [Stream(f"Tell me about rice {number}.", temperature) for number in range(STREAMS)]
-        reading = asyncio.gather(*(stream.read(client) for stream in streams))
-        while hit and not reading.done():
-            if any(one.instance == victim and len(one.pieces) > 3 and not one.ended for one in streams):
-                hit()
-                break
-            await asyncio.sleep(0.002)
-        else:
-            assert hit is None, "it was never in the middle of an answer"
-        await reading
-        return streams
+        while True:
+            streams = [Stream(f"Tell me about rice {number}.", temperature) for number in range(STREAMS)]
+            reading = asyncio.gather(*(stream.read(client) for stream in streams))
+            was_hit = hit is None
+            while not (was_hit or reading.done()):
+                if any(one.instance == victim and len(one.pieces) > 3 and not one.ended for one in streams):
+                    hit()
+                    was_hit = True
+                await asyncio.sleep(0.002)
+            await reading
+            if was_hit:
+                return streams
+            assert time.monotonic() < deadline, "it was never in the middle of an answer"
 
 
 def until_well(url: str, victim: str) -> None:
