@@ -114,13 +114,15 @@ class AudioLLMForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if input_features is None:
             return embeddings
         places = input_ids == self.config.speech_token_index
-        speech = self.heard_embeddings(input_features, window_states)
-        wanted, given = len(speech), int(places.sum())
-        if wanted != given:
+        windows, stack = len(input_features), self.config.speech_mlp_scale_factor
+        states = windows * WINDOW_STATES if window_states is None else int(window_states.sum())
+        wanted, given = states // stack, int(places.sum())
+        if wanted != given:  # said before the sound is encoded, which costs a second a window on a CPU
             raise ValueError(
                 f"The prompt has {given} audio places and the audio fills {wanted}. "
                 "Make both with AudioLLMProcessor, one <SpeechHere> for each clip."
             )
+        speech = self.heard_embeddings(input_features, window_states)
         return embeddings.masked_scatter(places.unsqueeze(-1), speech.to(embeddings.dtype))
 
     def forward(
