@@ -13,7 +13,7 @@ from typing import Any
 from model.prompts import QUERIES
 from training.config import load
 from training.data.schema import read_index
-from training.data.synthesise.cast import Cast
+from training.data.synthesise.cast import AnyVoice, Cast
 from training.data.synthesise.config import Synthesis
 from training.data.synthesise.corpus import BUILD
 from training.data.synthesise.tasks import Asked, asked_of_voice
@@ -35,7 +35,7 @@ def more_questions(
         return []
     by_answer: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row, asked in _possible(rows, corpus, split, seed):
-        more = {"id": f"{_clip(row)}-{asked.task}", "task": asked.task, "source": row["source"]}
+        more = {"id": f"{clip_of(row)}-{asked.task}", "task": asked.task, "source": row["source"]}
         more |= {"instruction": _instruction(row, asked, seed), "answer": asked.answer}
         by_answer[asked.task][asked.answer].append({**row, **more})
     chance = Random(f"asking/{seed}")
@@ -52,23 +52,34 @@ def _possible(
     rows: Sequence[dict[str, Any]], corpus: Path, split: str, seed: int
 ) -> Iterator[tuple[dict[str, Any], Asked]]:
     """Each question that is not among `rows`, with a row about the same clip."""
+    voices = voices_of(corpus, split)
+    there = {row["id"] for row in rows}
+    for clip, row in {clip_of(row): row for row in rows}.items():
+        if clip not in voices:
+            continue
+        for asked in asked_of_voice(voices[clip], Random(f"asking/{seed}/{clip}")):
+            if f"{clip}-{asked.task}" not in there:
+                yield row, asked
+
+
+def voices_of(corpus: Path, split: str) -> dict[str, AnyVoice]:
+    """The voice of each clip of a split in which one speaks alone.
+
+    Raises DataError where the corpus was not made by `training.data.synthesise`.
+    """
     path = corpus / BUILD
     if not path.is_file():
         raise DataError(
-            f"{corpus} has no {BUILD}, which says who speaks in it. Take `ask` out of the config."
+            f"{corpus} has no {BUILD}, which says who speaks in it. "
+            "Take `ask` and `voice_weight` out of the config."
         )
     voices = {voice.name: voice for voice in Cast.of(load(Synthesis, path, [f"out={corpus}"]), split).voices}
-    speakers = {
-        _clip(row): row["speakers"] for row in read_index(corpus).to_pylist() if row["split"] == split
+    alone = {
+        clip_of(row): row["speakers"][0]
+        for row in read_index(corpus).to_pylist()
+        if row["split"] == split and len(row["speakers"]) == 1
     }
-    there = {row["id"] for row in rows}
-    for clip, row in {_clip(row): row for row in rows}.items():
-        alone = speakers.get(clip, [])
-        if len(alone) != 1 or alone[0] not in voices:
-            continue
-        for asked in asked_of_voice(voices[alone[0]], Random(f"asking/{seed}/{clip}")):
-            if f"{clip}-{asked.task}" not in there:
-                yield row, asked
+    return {clip: voices[name] for clip, name in alone.items() if name in voices}
 
 
 def _instruction(row: Mapping[str, Any], asked: Asked, seed: int) -> str:
@@ -78,6 +89,6 @@ def _instruction(row: Mapping[str, Any], asked: Asked, seed: int) -> str:
     )
 
 
-def _clip(row: Mapping[str, Any]) -> str:
+def clip_of(row: Mapping[str, Any]) -> str:
     """The clip that a row of a corpus is about."""
     return str(row["id"]).rpartition("-")[0]

@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-from training.asking import more_questions
+from training.asking import clip_of, more_questions, voices_of
 from training.audiollm_config import MAY_CHANGE, AudioLLMRun
 from training.audiollm_trainer import AudioLLMTrainer
 from training.batches import Batches
@@ -30,7 +32,8 @@ from training.mini_evaluation import Listener
 from training.progress import Progress
 from training.starting import start, step_of
 from training.states import StateCollator, StateExamples, embedded
-from training.turns import Turns
+from training.turns import UNSCORED, Turns
+from training.voice import VoiceWords, told
 from training.warm_up import ADAPTER, load_head, transcribed
 
 GLANCED_AT = 16  # rows of each set, at an evaluation on the way
@@ -42,11 +45,17 @@ class ListenTrainer(AudioLLMTrainer):
     control: Any
 
     def __init__(
-        self, *arguments: Any, head: CtcHead, mini: MiniRun, glances: dict[str, Listener], **kwargs: Any
+        self,
+        *arguments: Any,
+        head: CtcHead,
+        voice: VoiceWords,
+        mini: MiniRun,
+        glances: dict[str, Listener],
+        **kwargs: Any,
     ) -> None:
         """`glances`: what is asked at each evaluation, with the right audio and with another's."""
         super().__init__(*arguments, **kwargs)
-        self._head, self._mini, self._glances = head, mini, glances
+        self._head, self._voice, self._mini, self._glances = head, voice, mini, glances
 
     def compute_loss(
         self,
@@ -55,19 +64,24 @@ class ListenTrainer(AudioLLMTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Equation 1, and the CTC loss of the rows whose answers are transcripts."""
-        inputs = dict(inputs)
-        spoken = inputs.pop("spoken")
+        """Equation 1, rows as heavy as their tasks; CTC of the rows whose answers are transcripts; voices."""
+        spoken, targets = inputs["spoken"], inputs["shift_labels"]
         embeddings, speech, counts = embedded(
-            model, inputs.pop("input_ids"), inputs.pop(STATES), self._mini.tuned_layers
+            model, inputs["input_ids"], inputs[STATES], self._mini.tuned_layers
         )
-        loss, outputs = super().compute_loss(
-            model, {**inputs, "inputs_embeds": embeddings}, True, num_items_in_batch=num_items_in_batch
+        outputs = model(
+            inputs_embeds=embeddings,
+            attention_mask=inputs["attention_mask"],
+            logits_to_keep=inputs["logits_to_keep"],
         )
+        items = (targets != UNSCORED).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = row_losses(outputs.logits, targets) @ inputs["weights"] / items
         rows = [row for row, target in enumerate(spoken) if target]
         if rows and self._mini.ctc_weight:
             heard = ctc_loss(self._head(speech[rows]), counts[rows].tolist(), [spoken[row] for row in rows])
             loss = loss + self._mini.ctc_weight * heard
+        if self._mini.voice_weight:
+            loss = loss + self._mini.voice_weight * self._voice.loss(speech, counts, inputs["told"])
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **kwargs: Any) -> dict[str, float]:
@@ -81,6 +95,13 @@ class ListenTrainer(AudioLLMTrainer):
         self.log(dict(found))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
+
+
+def row_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Equation 1 summed over each row: `targets` [batch, kept], `logits` [batch, kept, vocabulary]."""
+    scored = targets != UNSCORED
+    losses = functional.cross_entropy(logits[scored].float(), targets[scored], reduction="none")
+    return torch.zeros(targets.shape, device=losses.device).masked_scatter(scored, losses).sum(1)
 
 
 def stage_2(run: MiniRun) -> AudioLLMRun:
@@ -120,7 +141,9 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
         more_questions(features.rows, run.listen.data.train, "train", run.ask, config.seed),
     )
     LeftOut(config.run, 0).write(tuple(examples.left_out))
-    head, words = load_head(run.warm_up.run, model.get_input_embeddings().weight.detach(), tokenizer)
+    embeddings = model.get_input_embeddings().weight.detach()
+    head, words = load_head(run.warm_up.run, embeddings, tokenizer)
+    voices = voices_of(run.listen.data.train, "train") if run.voice_weight else {}
     settings = arguments(config, model)
     if settings.device.type == "cpu":  # a step with torch's own attention takes a third more time there
         model.text_decoder.set_attn_implementation("eager")
@@ -134,6 +157,7 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     dtype = DTYPES[config.compute.precision]
     trainer = ListenTrainer(
         head=head,
+        voice=VoiceWords(tokenizer, embeddings, float(head.scale.exp())),
         mini=run,
         glances={name: Listener.of(run, built, name, GLANCED_AT) for name in ("voices", "people")},
         model=model,
@@ -145,6 +169,8 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
             config.model.stack,
             words,
             {row["id"]: row["answer"] for row in transcribed(features)},
+            {row["id"]: told(voices[clip]) for row in examples.rows if (clip := clip_of(row)) in voices},
+            {row["id"]: run.weigh.get(row["task"], 1.0) for row in examples.rows},
         ),
         callbacks=[Progress(config.run, resumed_at)],
         meter=Meter(peak_flops(settings.device, dtype, config.compute.peak_tflops)),

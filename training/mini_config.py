@@ -71,12 +71,16 @@ class MiniRun:
     warm_up: WarmUpConfig
     listen: AudioLLMRun
     ctc_weight: float = 0.3  # of the CTC loss beside the language model's
+    voice_weight: float = 0.0  # of what a clip's voice tells, see training.voice
     eval_rows: int = 200  # of held-out voices and of people each
     tuned_layers: int = (
         0  # the encoder's last ones, which the warm-up trains too; states are those below them
     )
     repeat: dict[str, int] = field(default_factory=dict)  # how often stage 2 hears a task's rows in an epoch
     ask: dict[str, int] = field(default_factory=dict)  # so many more questions of a task, see training.asking
+    weigh: dict[str, float] = field(
+        default_factory=dict
+    )  # a task's rows in stage 2's loss, where it is not 1
 
     def __post_init__(self) -> None:
         model = self.listen.model
@@ -90,13 +94,15 @@ class MiniRun:
             raise ValueError("leave listen.model.tail out: features.short and features.tail say it.")
         if self.listen.spec_augment is not None:
             raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
-        if self.eval_rows < 2 or self.ctc_weight < 0:
-            raise ValueError("eval_rows must be at least 2, and ctc_weight at least 0.")
+        if self.eval_rows < 2 or min(self.ctc_weight, self.voice_weight) < 0:
+            raise ValueError("eval_rows must be at least 2, ctc_weight and voice_weight at least 0.")
         if self.tuned_layers < 0:
             raise ValueError(
                 "tuned_layers says how many of the encoder's last layers are trained: 0 or more."
             )
         if any(times < 1 for times in self.repeat.values()):
             raise ValueError("repeat says how often a task's rows are heard in an epoch: at least once.")
+        if any(weight < 0 for weight in self.weigh.values()):
+            raise ValueError("weigh says how much a task's rows count: 0 or more.")
         if unknown := set(self.ask) - set(VOICED):
             raise ValueError(f"ask names {sorted(unknown)[0]}; a voice tells {', '.join(VOICED)}.")

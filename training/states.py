@@ -18,6 +18,7 @@ from training.examples import Collator, Example
 from training.feature_store import STATES, Features
 from training.turns import Turns, UnfitRow
 from training.upper import Upper
+from training.voice import UNTOLD, Told
 
 
 class StateExamples:
@@ -78,18 +79,31 @@ class StateExamples:
 class StateCollator:
     """Pads a list of examples to one batch, with what CTC is to write where answers are transcripts."""
 
-    def __init__(self, pad: int, stack: int, words: SpokenWords, answers: dict[str, str]) -> None:
-        """`answers`: the transcripts, by row."""
+    def __init__(
+        self,
+        pad: int,
+        stack: int,
+        words: SpokenWords,
+        answers: Mapping[str, str],
+        told: Mapping[str, Told] = MappingProxyType({}),
+        weights: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """By row: `answers`, the transcripts; what its voice has `told`; `weights` other than 1."""
         self._collate, self._stack = Collator(pad), stack
-        self._words, self._answers = words, answers
+        self._words, self._answers, self._told, self._weights = words, answers, told, weights
 
     def __call__(self, batches: Sequence[list[Example]]) -> dict[str, Any]:
-        """As `Collator`, `states` [batch, states, d_model] in place of mel windows, and `spoken` targets."""
+        """As `Collator`, with `states` [batch, states, d_model] in place of mel windows.
+
+        `spoken`: targets for CTC; `told`: what the voices tell; `weights` [batch] of the rows.
+        """
         (examples,) = batches
         longest = max(example.features.shape[1] for example in examples)
         batch = self._collate([padded(example, longest) for example in examples])
         batch[STATES] = batch.pop("input_features")
         batch["spoken"] = [self._target(example) for example in examples]
+        batch["told"] = [self._told.get(example.id, UNTOLD) for example in examples]
+        batch["weights"] = torch.tensor([self._weights.get(example.id, 1.0) for example in examples])
         return batch
 
     def _target(self, example: Example) -> list[int]:

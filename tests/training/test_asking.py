@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.speech import ROOT
-from training.asking import OPEN, more_questions
+from training.asking import OPEN, more_questions, voices_of
 from training.config import load
 from training.data.schema import write_index
 from training.data.synthesise.cast import AnyVoice, Cast
@@ -69,6 +69,12 @@ def test_each_answer_is_given_as_often_as_the_others_and_is_true(tmp_path: Path)
     assert {row["task"] for row in openly} == {"gender"}
     assert more == more_questions(rows, tmp_path, "train", {"gender": 20, "accent": 1_000}, 1)
     assert more_questions(rows, tmp_path, "train", {}, 1) == []
+
+
+def test_a_clips_voice_is_known_where_one_speaks_alone(tmp_path: Path) -> None:
+    _, alone = spoken(tmp_path)
+    assert voices_of(tmp_path, "train") == alone
+    assert voices_of(tmp_path, "dev") == {}
 
 
 def test_a_corpus_that_says_nothing_of_its_speakers_is_refused(tmp_path: Path) -> None:

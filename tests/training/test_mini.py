@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from training.audiollm_config import AudioLLMRun
 from training.build_model import build
 from training.config import load
 from training.data import schema
-from training.errors import CheckpointMismatch, ConfigError
+from training.errors import CheckpointMismatch, ConfigError, DataError
 from training.feature_store import Features
 from training.features import folder_of
 from training.listen import listen, stage_2
@@ -112,6 +113,23 @@ def test_only_adapter_and_lora_are_trained_and_resumed_to_the_bit(run: MiniRun) 
     assert all(torch.equal(held[name], again[name]) for name in held)
 
 
+def test_a_corpus_that_says_nothing_of_voices_teaches_none(run: MiniRun, tmp_path: Path) -> None:
+    voiced = dataclasses.replace(run, voice_weight=0.3)
+    voiced = dataclasses.replace(voiced, listen=dataclasses.replace(run.listen, run=tmp_path / "listen"))
+    with pytest.raises(DataError, match="Take `ask` and `voice_weight` out of the config"):
+        listen(voiced)
+
+
+def test_a_tasks_rows_weigh_what_the_config_says(run: MiniRun, tmp_path: Path) -> None:
+    """Twice the weight for all is twice the loss of the first step; nothing else of it changes."""
+    found = []
+    for weight in (1.0, 2.0):
+        own = dataclasses.replace(run.listen, run=tmp_path / str(weight))
+        listen(dataclasses.replace(run, listen=own, ctc_weight=0.0, weigh={"asr": weight}))
+        found.append(losses(own.run)[1])
+    assert found[1] == pytest.approx(2 * found[0], rel=1e-4)
+
+
 def test_a_tasks_rows_are_heard_as_often_as_the_config_says(run: MiniRun) -> None:
     built = build(stage_2(run))
     features = Features(folder_of(run, "corpus"), "train")
@@ -132,6 +150,8 @@ def test_a_tasks_rows_are_heard_as_often_as_the_config_says(run: MiniRun) -> Non
         ("listen.spec_augment={}", "spec_augment"),
         ("eval_rows=1", "at least 2"),
         ("repeat={gender: 0}", "at least once"),
+        ("weigh={gender: -1}", "0 or more"),
+        ("voice_weight=-1", "at least 0"),
     ],
 )
 def test_a_config_that_cannot_be_meant_is_refused(changed: str, said: str) -> None:
