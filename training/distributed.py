@@ -79,15 +79,19 @@ def usual(
     }
 
 
-def arguments(run: AudioLLMRun, model: nn.Module) -> TrainingArguments:
-    """The Trainer's arguments for a run. Raises ConfigError where the devices do not suit it."""
+def arguments(run: AudioLLMRun, model: nn.Module, use_cpu: bool = False) -> TrainingArguments:
+    """The Trainer's arguments for a run. Raises ConfigError where the devices do not suit it.
+
+    `use_cpu`: even where there is a GPU.
+    """
     world = processes()
     if run.compute.strategy == "fsdp2" and world == 1:
         raise ConfigError("compute.strategy is fsdp2, which needs several processes. Start it with torchrun.")
     sharded = run.compute.strategy == "fsdp2"
     checkpointing = run.compute.gradient_checkpointing
     return TrainingArguments(
-        **usual(run.run, run.optimiser, run.schedule, run.every, run.seed),
+        **usual(run.run, run.optimiser, run.schedule, run.every, run.seed)
+        | ({"use_cpu": True} if use_cpu else {}),
         ignore_data_skip=True,  # a resumed run's data set begins where it goes on
         per_device_train_batch_size=run.batch.per_device,
         per_device_eval_batch_size=run.batch.per_device,

@@ -28,7 +28,7 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def write_base(checkpoint: Path, base: Mapping[str, str]) -> None:
-    """Write into a checkpoint what it was trained over: sources of weights, `frozen`, `mixture`."""
+    """Write what a checkpoint was trained over: sources of weights, `frozen`, `mixture`, `features`."""
     (checkpoint / BASE).write_text(json.dumps(base, indent=1) + "\n", "utf-8")
 
 
@@ -43,11 +43,12 @@ def check_base(checkpoint: Path, base: Mapping[str, str]) -> None:
             f"{checkpoint} was trained over other frozen weights ({_named(held)}) than those here "
             f"({_named(base)}). Give the model that the run was started with."
         )
-    if "mixture" in base and held.get("mixture") != base["mixture"]:
-        raise CheckpointMismatch(
-            f"{checkpoint} was trained on another mixture: weights, sources or seed have changed since. "
-            "Put them back, or start a new run in another folder."
-        )
+    for what, changed in (("mixture", "weights, sources or seed"), ("features", "encoder, tail or clips")):
+        if what in base and held.get(what) != base[what]:
+            raise CheckpointMismatch(
+                f"{checkpoint} was trained on another {what}: {changed} have changed since. "
+                "Put them back, or start a new run in another folder."
+            )
 
 
 def _named(base: Mapping[str, str]) -> str:

@@ -43,6 +43,7 @@ class ListenTrainer(AudioLLMTrainer):
     """Trains adapter and LoRA on states."""
 
     control: Any
+    current_gradient_accumulation_steps: int
 
     def __init__(
         self,
@@ -79,9 +80,10 @@ class ListenTrainer(AudioLLMTrainer):
         rows = [row for row, target in enumerate(spoken) if target]
         if rows and self._mini.ctc_weight:
             heard = ctc_loss(self._head(speech[rows]), counts[rows].tolist(), [spoken[row] for row in rows])
-            loss = loss + self._mini.ctc_weight * heard
+            loss = loss + self._mini.ctc_weight * heard / self.current_gradient_accumulation_steps
         if self._mini.voice_weight:
-            loss = loss + self._mini.voice_weight * self._voice.loss(speech, counts, inputs["told"])
+            said = self._voice.loss(speech, counts, inputs["told"])
+            loss = loss + self._mini.voice_weight * said / self.current_gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **kwargs: Any) -> dict[str, float]:
@@ -144,7 +146,7 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     embeddings = model.get_input_embeddings().weight.detach()
     head, words = load_head(run.warm_up.run, embeddings, tokenizer)
     voices = voices_of(run.listen.data.train, "train") if run.voice_weight else {}
-    settings = arguments(config, model)
+    settings = arguments(config, model, use_cpu=True)  # as the warm-up: heads and states are there
     if settings.device.type == "cpu":  # a step with torch's own attention takes a third more time there
         model.text_decoder.set_attn_implementation("eager")
     count = config.schedule.steps * settings.gradient_accumulation_steps

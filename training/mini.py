@@ -37,6 +37,11 @@ from training.wer import normaliser, word_errors
 EXAMPLES = 5  # on the page
 ONE_ANSWER = ("gender", "accent", "rate", "speakers", "speech", "sqa")  # tasks
 DONE = "mini.json"  # in stage 2's folder: what each finished step found, and its seconds
+WHOLE = "mini.yaml"  # beside it: the settings of all steps
+MAY_GO_ON_WITH = (  # settings that change nothing of what a step has found
+    *("report", "eval_rows", "features.folder", "features.workers"),
+    *("warm_up.run", "warm_up.every", "warm_up.patience", "listen.run", "listen.every"),
+)
 
 
 class Steps:
@@ -68,6 +73,9 @@ def mini(run: MiniRun, resume: bool = False) -> dict[str, Any]:
     if not resume:
         run_folder.check_empty(run.listen.run)
         run_folder.check_empty(run.warm_up.run)
+    elif (run.listen.run / WHOLE).is_file():  # a finished step is not done again, so it must be the same one
+        run_folder.check_same(run, run.listen.run, MAY_GO_ON_WITH, WHOLE)
+    configs.save(run, run.listen.run / WHOLE)
     steps = Steps(run.listen.run / DONE) if resume else Steps(_fresh(run.listen.run / DONE))
     steps.do("features", lambda: features.of_run(run))
     steps.do("warm_up", lambda: warm_up(run, resume))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from model.geometry import STACK, WINDOW_STATES
 from training.audiollm_config import AudioLLMRun, EveryConfig, OptimiserConfig, ScheduleConfig
+from training.data.schema import TASKS
 from training.variation import VariationConfig
 
 VOICED = ("gender", "accent")  # tasks whose answers a voice tells
@@ -104,5 +105,8 @@ class MiniRun:
             raise ValueError("repeat says how often a task's rows are heard in an epoch: at least once.")
         if any(weight < 0 for weight in self.weigh.values()):
             raise ValueError("weigh says how much a task's rows count: 0 or more.")
+        for key, tasks in (("repeat", self.repeat), ("weigh", self.weigh)):
+            if unknown := set(tasks) - set(TASKS):
+                raise ValueError(f"{key} names {sorted(unknown)[0]}; tasks are {', '.join(TASKS)}.")
         if unknown := set(self.ask) - set(VOICED):
             raise ValueError(f"ask names {sorted(unknown)[0]}; a voice tells {', '.join(VOICED)}.")

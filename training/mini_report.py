@@ -32,8 +32,8 @@ def page(run: MiniRun, found: dict[str, Any]) -> str:
     runs = {"warm_up": run.warm_up.run, "listen": run.listen.run}
     parts = [
         "# The mini model: a run",
-        f"Made by `python -m training.mini`; its settings are in `{run.listen.run}/config.yaml` and "
-        f"`{run.warm_up.run}/config.yaml`. {_machine()} All numbers are of this one run, seed "
+        f"Made by `python -m training.mini`; its settings are in `{run.listen.run}/mini.yaml`. {_machine()} "
+        f"All numbers are of this one run, seed "
         f"{run.listen.seed}, its decoder in {run.listen.compute.precision}.",
         "## Held out",
         _held_out(evaluated),
@@ -112,10 +112,11 @@ def _times(found: dict[str, Any]) -> str:
 
 def _speech(encoded: dict[str, Any]) -> str:
     lines = [
-        [name, f"{part['rows']:,}", f"{part['clips']:,}", f"{part['states']:,}", f"{part['seconds']:,.0f}"]
+        [name, *(f"{part[key]:,.0f}" for key in ("rows", "clips", "states", "encoded", "seconds"))]
         for name, part in encoded.items()
     ]
-    return table(("", "rows", "clips", "states kept", "seconds"), lines)
+    heads = ("", "rows", "clips", "states kept", "clips encoded in this run", "its seconds")
+    return table(heads, lines)
 
 
 def _curve(folder: Path, names: Sequence[str]) -> str:

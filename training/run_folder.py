@@ -85,10 +85,13 @@ def check_empty(run: Path) -> None:
         )
 
 
-def check_same(config: Any, checkpoint: Path, may_change: Iterable[str]) -> None:
-    """Raise CheckpointMismatch naming the settings that differ from those a checkpoint was made with."""
+def check_same(config: Any, checkpoint: Path, may_change: Iterable[str], name: str = CONFIG) -> None:
+    """Raise CheckpointMismatch naming the settings that differ from those a checkpoint was made with.
+
+    `name`: the file in its folder that has them.
+    """
     try:
-        held = yaml.safe_load((checkpoint / CONFIG).read_text("utf-8"))
+        held = yaml.safe_load((checkpoint / name).read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise CheckpointMismatch(
             f"{checkpoint} does not say which config made it ({error}). Resume from another checkpoint."

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence, Set
 from pathlib import Path
+from string import digits
 from typing import Any
 
 import torch
@@ -117,7 +118,9 @@ def shipped_config(settings: AudioLLMRun, built: Built, title: str, measured: Me
         lora=Lora.model_validate({"rank": lora.rank, "alpha": lora.alpha, "targets": lora.targets}),
         turn=layout.turn,
         generation=Generation(
-            end_tokens=tuple(built.stops), no_repeat_ngram=layout.no_repeat_ngram or NO_REPEAT
+            end_tokens=tuple(built.stops),
+            no_repeat_ngram=layout.no_repeat_ngram or NO_REPEAT,
+            may_repeat=tuple(built.processor.tokenizer.convert_tokens_to_ids(list(digits))),
         ),
         measured=measured,
     )

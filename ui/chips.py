@@ -76,12 +76,15 @@ def _who_can(model: ModelCard, tasks: list[Task]) -> None:
             type="tertiary",
             icon=":material/swap_horiz:",
             on_click=_turn_to,
-            args=(other.id, able[0].name),
+            args=(other, able[0].name),
         )
 
 
-def _turn_to(model_id: str, task: str) -> None:
-    choose_model(model_id)
+def _turn_to(model: ModelCard, task: str) -> None:
+    choose_model(model.id)
+    here = session().part(Playground)
+    if here.into not in targets(model):  # the prompt names it before the page asks for it
+        here.into = targets(model)[0]
     _choose_task(task)
 
 

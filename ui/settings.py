@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJson
 
 ROOT = Path(__file__).resolve().parent.parent
+ENDPOINTS = ROOT / "ui" / "cascade" / "endpoints.toml"
 PREFIX = "MERALION_UI_"
 # The fields that are not only the pages', and so go without the pages' prefix.
 _SHARED = ("MERALION_BACKEND_URL", "MERALION_VISITOR_SECRET", "MERALION_KIOSK", "MERALION_OTLP_ENDPOINT")
@@ -55,7 +56,7 @@ class Settings(BaseSettings):
     # How browsers beyond this network reach the voice chat's hands-free mode; none: nobody outside is asked.
     ice_servers: tuple[IceServer, ...] = ()
     # The text models of the cascade; a file as ui/cascade/endpoints.toml.
-    endpoints: Path = ROOT / "ui" / "cascade" / "endpoints.toml"
+    endpoints: Path = ENDPOINTS
     # Whether visitors may name an address of their own, which this server then calls.
     visitor_endpoints: bool = False
     # For a screen that strangers share: larger, with fewer choices, and clean again when one has left.

@@ -10,7 +10,7 @@ import os
 import sys
 
 from deploy.event.kit import Kit
-from deploy.event.settings import EventError, as_arguments, flags, load
+from deploy.event.settings import EventError, as_arguments, as_environment, flags, load
 from deploy.event.unit import unit
 
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(given, os.environ)
         if given.print_unit:
-            print(unit(as_arguments(settings)), end="")
+            print(unit(as_arguments(settings), as_environment(settings)), end="")
             return 0
         kit = Kit(settings)
     except EventError as error:

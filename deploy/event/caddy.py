@@ -10,6 +10,21 @@ Config = dict[str, Any]
 _BODY_BYTES = 110 * 2**20  # somewhat more than the pages take, which say so in a sentence
 _LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
+_OWN_SOCKETS = "ws://{http.request.hostport} wss://{http.request.hostport}"  # Older iPhones' 'self' has none
+# As deploy/caddy/Caddyfile has them, and why they are so; a test holds the two together. No promise of https
+# for a year: an address here may be another's tomorrow.
+RULES = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    f"font-src 'self' data:; connect-src 'self' {_OWN_SOCKETS} data: blob:; worker-src 'self' blob:; "
+    "frame-src 'self' blob:; frame-ancestors 'self'; form-action 'self'; base-uri 'self'; object-src 'none'",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), payment=(), usb=(), "
+    "display-capture=()",
+    "X-Frame-Options": "SAMEORIGIN",
+}
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -115,7 +130,8 @@ def _to_pages(port: int) -> list[Config]:
         "flush_interval": -1,  # words go out as they come
         "transport": {"protocol": "http", "dial_timeout": 3_000_000_000, "keep_alive": {"enabled": True}},
     }
-    return [limit, zip_, proxy]
+    rules = {"handler": "headers", "response": {"set": {name: [value] for name, value in RULES.items()}}}
+    return [limit, rules, zip_, proxy]
 
 
 def _redirect(port: int, name: str) -> Config:

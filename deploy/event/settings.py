@@ -108,10 +108,22 @@ def load(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
         raise EventError(f"{where} cannot be used: {why}. Correct it and start again.") from None
 
 
+_FLAGS = ("data", "https_port", "http_port", "names", "cert", "key")
+
+
+def as_environment(settings: Settings) -> Mapping[str, str]:
+    """Return the variables that give the settings which have no flag again, where they are not usual."""
+    return {
+        f"{PREFIX}{name.upper()}": str(getattr(settings, name)).lower()
+        for name, field in Settings.model_fields.items()
+        if name not in _FLAGS and getattr(settings, name) != field.default
+    }
+
+
 def as_arguments(settings: Settings) -> Sequence[str]:
     """Return the flags that give these settings again, as far as there are flags and they are not usual."""
     arguments = []
-    for name in ("data", "https_port", "http_port", "names", "cert", "key"):
+    for name in _FLAGS:
         value = getattr(settings, name)
         if name == "data" or value != Settings.model_fields[name].default:
             text = ",".join(value) if isinstance(value, tuple) else str(value)

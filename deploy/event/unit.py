@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deploy.event.children import ROOT
 
 _UNIT = """\
 # The MERaLiON demo, served to a room. Put this into /etc/systemd/system/meralion-event.service, then:
 #   systemctl daemon-reload && systemctl enable --now meralion-event
+# Settings of the controller and the pages are not in here: add a line Environment=MERALION_...=... for each
+# that you have set; keys in a file of root's, by EnvironmentFile=.
 [Unit]
 Description=MERaLiON demo for an event
 After=network.target
@@ -19,7 +21,7 @@ StartLimitIntervalSec=0
 [Service]
 User={user}
 WorkingDirectory={root}
-ExecStart={command}
+{environment}ExecStart={command}
 Restart=always
 RestartSec=2
 KillMode=mixed
@@ -36,10 +38,12 @@ WantedBy=multi-user.target
 """
 
 
-def unit(arguments: Sequence[str]) -> str:
-    """Return the unit's text for this user, this checkout and these flags."""
+def unit(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return the unit's text for this user, this checkout, these flags and variables."""
     words = [sys.executable, "-m", "deploy.event", *arguments]
-    return _UNIT.format(user=getpass.getuser(), root=ROOT, command=" ".join(map(_quoted, words)))
+    lines = "".join(f"Environment={name}={value}\n" for name, value in environment.items())
+    command = " ".join(map(_quoted, words))
+    return _UNIT.format(user=getpass.getuser(), root=ROOT, command=command, environment=lines)
 
 
 def _quoted(word: str) -> str:

@@ -18,8 +18,7 @@ LABEL org.opencontainers.image.title="MERaLiON demo: controller" \
     org.opencontainers.image.licenses="Apache-2.0"
 # The number is the same in every image, so that a volume or a policy can name it.
 RUN groupadd --gid 10001 meralion \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin meralion \
-    && install -d -o 10001 -g 10001 /data
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin meralion
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/meralion
 COPY LICENSE NOTICE pyproject.toml ./

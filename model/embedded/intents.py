@@ -114,13 +114,16 @@ _TARGET = re.compile(
     r"\b(?:in)?to (?:simple |plain |simplified |traditional |formal |bahasa )*(?P<language>[a-z]+)"
     r"|\bin (?P<other>[a-z]+)\b"
 )
+_ABOUT = (
+    r"^what(?:'s| is| was) (?:this|the|it|that)"
+    r"(?: (?:clip|audio|recording|talk|speech|conversation|dialogue|story))?(?: all)? about\b"
+)
 _SUMMARISE = _any(
     r"\b(?:summar(?:ise|ize|y|ies|ising|izing)|tl;?dr|gist)\b",
     r"\b(?:main (?:points?|ideas?)|key (?:points?|takeaways?)|in a nutshell)\b",
     r"\b(?:recap|brief overview|minutes of)\b",
     rf"{_ASK}(?:give|tell) me the (?:gist|short version)",
-    r"^what(?:'s| is| was) (?:this|the|it|that)"
-    r"(?: (?:clip|audio|recording|talk|speech|conversation|dialogue|story))?(?: all)? about\b",
+    _ABOUT,
 )
 _SPEAKER = _any(
     r"\bwho (?:is|are|was|were|'s) (?:the )?(?:speaking|talking|speakers?|talkers?)\b",
@@ -163,7 +166,7 @@ _SPOKEN = r"(?! (?:to|into|speech|audio|clip|conversation|words?|sentences?|part
 
 def understand(instruction: str) -> list[Intent]:
     """The things an instruction asks for, in the order in which they are to be answered; never empty."""
-    text = re.sub(r"\s+", " ", instruction.replace("’", "'")).strip().lower()
+    text = _plain(instruction)
     if _TALK.search(text):
         return [Intent(Task.TALK)]
     if _SPEAKER.search(text):
@@ -180,6 +183,15 @@ def understand(instruction: str) -> list[Intent]:
     if _SUMMARISE.search(text):
         asked.append(Intent(Task.SUMMARISE))
     return asked or [Intent(Task.ANSWER)]
+
+
+def asks_about(instruction: str) -> bool:
+    """Whether it is the question what a clip is about, which a summary answers, and a word too."""
+    return re.search(_ABOUT, _plain(instruction)) is not None
+
+
+def _plain(instruction: str) -> str:
+    return re.sub(r"\s+", " ", instruction.replace("’", "'")).strip().lower()
 
 
 def _target(text: str) -> str | None:

@@ -6,14 +6,18 @@ import numpy as np
 
 from model.mini.functional import Array, softmax
 
+GREEDY = 1e-5  # temperatures below are 0, as in vLLM: float32 cannot divide by them
+NO_SEED = -1  # as in vLLM
+
 
 class Choice:
     """How the tokens of one answer are chosen."""
 
     def __init__(self, temperature: float = 0.0, top_p: float = 1.0, seed: int | None = None) -> None:
         """`top_p`: of the likeliest tokens, so many as have this share together."""
-        self._temperature, self._top_p = temperature, top_p
-        self._random = np.random.default_rng(seed)
+        self._temperature, self._top_p = (0.0 if temperature < GREEDY else temperature), top_p
+        # Any seed of 64 bits is one; NumPy wants it without a sign.
+        self._random = np.random.default_rng(None if seed is None or seed == NO_SEED else seed % 2**64)
 
     def __call__(self, logits: Array) -> int:
         """A token, by logits [vocabulary]; those at minus infinity are never chosen."""

@@ -25,7 +25,7 @@ from model.embedded.recogniser import Recognised
 from model.embedded.text_model import Sampling, TextModelError
 from model.embedded.tracing import span
 from model.errors import BadRequest
-from model.geometry import MIN_SAMPLES, WINDOW_SAMPLES, ClipError
+from model.geometry import MIN_SAMPLES, ClipError, windows_in
 from model.long_audio.forms import Task as WhisperTask
 from model.long_audio.readings import gap, shared_out
 from model.long_audio.windows import cut
@@ -156,14 +156,17 @@ class Mini:
         if not clips:
             return NO_CLIP.format(tasks=self._able)
         for intent in intents.understand(turns[-1].text):
-            if intent.task in self.unsupported or intent.language:
+            task = intent.task
+            if task is Task.SUMMARISE and task in self.unsupported and intents.asks_about(turns[-1].text):
+                task = Task.ANSWER  # a question that a summary answers too, where one can be had
+            if task in self.unsupported or intent.language:
                 return CANNOT.format(why=NOT_MEASURED, tasks=self._able)
         return ""
 
     def _is_long_dictation(self, last: Turn, clips: list[NDArray[np.int16]]) -> bool:
         """Whether no more than a transcript is asked for, of more than the one window it was trained on."""
         tasks = [intent.task for intent in intents.understand(last.text)]
-        return tasks == [Task.TRANSCRIBE] and any(clip.size > WINDOW_SAMPLES for clip in clips)
+        return tasks == [Task.TRANSCRIBE] and sum(windows_in(clip.size) for clip in clips) > 1
 
     def recognise(
         self,

@@ -1,4 +1,4 @@
-"""The no-repeat n-gram guard: no n tokens in a row that the prompt or the answer has had already.
+"""The no-repeat n-gram guard: no n tokens in a row that were there already.
 
 One answer's; `model.vllm_plugin.no_repeat` keeps one a request.
 """
@@ -12,9 +12,10 @@ from collections.abc import Iterable
 class NoRepeat:
     """The tokens of an answer and what has followed each (n - 1)-gram of them."""
 
-    def __init__(self, size: int, prompt: Iterable[int]) -> None:
-        """`size` is n, at least 2; 0 bans nothing."""
+    def __init__(self, size: int, prompt: Iterable[int] = (), free: Iterable[int] = ()) -> None:
+        """`size` is n, at least 2; 0 bans nothing. `prompt` counts from the start; `free` is never banned."""
         self._size = size
+        self._free = frozenset(free)
         self._tokens: list[int] = []
         self._followers: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
         for token in prompt:
@@ -30,7 +31,7 @@ class NoRepeat:
         """The tokens that would repeat an n-gram now."""
         if not self._size or len(self._tokens) < self._size:
             return set()
-        return self._followers.get(self._last(), set())
+        return self._followers.get(self._last(), set()) - self._free
 
     def _last(self) -> tuple[int, ...]:
         return tuple(self._tokens[len(self._tokens) - self._size + 1 :])

@@ -18,13 +18,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model.embedded import weights
 from model.embedded.intents import Task
 from model.geometry import STACK, WINDOW_STATES, tokens_of
 from model.layouts import AdapterKind, Turn
 from model.mini.functional import Array
+from model.mini.no_repeat import NoRepeat
 from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -56,13 +57,26 @@ class Generation(_Strict):
 
     end_tokens: tuple[int, ...] = Field(min_length=1)
     no_repeat_ngram: int = Field(default=6, ge=0, le=64)
-    """No so many tokens in a row twice; 0: no guard."""
+    """No so many tokens in a row twice in an answer; 0: no guard. What the prompt says may be said again."""
+    may_repeat: tuple[int, ...] = ()
+    """Tokens that the guard lets through: digits, since a number may be said twice."""
     most_tokens: int = Field(default=32, ge=1)
     """Longest answer about no sound at all,"""
     most_tokens_per_second: float = Field(default=8.0, ge=0)
     """and what each second of sound adds: people say 3 tokens a second, and fast ones 6."""
     context: int = Field(default=4_096, ge=512, le=8_192)
     """Longest prompt and answer together: 46 KB of memory a token."""
+
+    @field_validator("no_repeat_ngram")
+    @classmethod
+    def _is_a_row(cls, size: int) -> int:
+        if size == 1:
+            raise ValueError("1 would let no token be written twice: take 0 for no guard, or 2 to 64")
+        return size
+
+    def guard(self) -> NoRepeat:
+        """The guard of one answer."""
+        return NoRepeat(self.no_repeat_ngram, free=self.may_repeat)
 
     def longest(self, seconds: float) -> int:
         """Most tokens of an answer about so much sound."""

@@ -21,7 +21,13 @@ from model.mini.tensors import ModelError
 from model.prompts import chat_template
 
 CONTROL = 3  # llama.cpp's type of tokens that are commands
-KNOWN = "smollm"  # llama.cpp's name of the pre-tokenizer: GPT-2's, which SmolLM2's files keep
+KNOWN = "smollm"  # llama.cpp's name of the pre-tokenizer: each digit by itself, all else as GPT-2's
+
+
+def pre_tokenizer() -> Any:
+    """What cuts a text into the pieces that are merged, as SmolLM2's own tokenizer does (`KNOWN`)."""
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), bytes_])
 
 
 class Words:
@@ -44,7 +50,7 @@ class Words:
         tokens: list[str] = said["tokenizer.ggml.tokens"]
         merges = [tuple(merge.split(" ")) for merge in said["tokenizer.ggml.merges"]]
         tokenizer = Tokenizer(models.BPE({token: id_ for id_, token in enumerate(tokens)}, merges))
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.pre_tokenizer = pre_tokenizer()
         tokenizer.decoder = decoders.ByteLevel()
         kinds = said["tokenizer.ggml.token_type"]
         special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == CONTROL]

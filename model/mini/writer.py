@@ -22,7 +22,6 @@ from model.mini.choice import Choice
 from model.mini.decoder import Cache
 from model.mini.functional import Array, log_softmax
 from model.mini.heads import Heads
-from model.mini.no_repeat import NoRepeat
 from model.mini.shipped import Shipped
 from model.mini.stops import Stops
 from model.mini.tokenizer import Words
@@ -88,7 +87,7 @@ class Writer:
         for read in self._read(ids, asked.clips, cache):
             state = read
             yield Step()
-        yield from self._answer(ids, state, cache, asked, most)
+        yield from self._answer(state, cache, asked, most)
 
     def _read(self, ids: list[int], clips: Sequence[Clip], cache: Cache) -> Iterator[Array]:
         """Put a prompt into the cache in steps; the last gives the state [hidden] after it."""
@@ -131,9 +130,9 @@ class Writer:
                 return
             yield states[-1]
 
-    def _answer(self, ids: list[int], state: Array, cache: Cache, asked: Asked, most: int) -> Iterator[Step]:
+    def _answer(self, state: Array, cache: Cache, asked: Asked, most: int) -> Iterator[Step]:
         rules = self._config.generation
-        guard, stops, stream = NoRepeat(rules.no_repeat_ngram, ids), Stops(asked.stop), self._words.stream()
+        guard, stops, stream = rules.guard(), Stops(asked.stop), self._words.stream()
         logits = self._model.decoder.logits(state)
         for number in range(1, most + 1):
             log_probs = log_softmax(logits)

@@ -9,11 +9,13 @@ process, and passed on as they came out: the embedded engine hears the same samp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenizers import Tokenizer
@@ -32,6 +34,7 @@ from model.vllm_plugin.in_process import cards
 
 CHAT = "/v1/chat/completions"
 LIMITS = ("max_completion_tokens", "max_tokens")  # the first is what vLLM heeds
+_NUMBER = TypeAdapter(int)
 FRAME, TURN = 64, 16  # tokens, at most, of the template around a conversation and around each of its messages
 
 
@@ -92,10 +95,12 @@ class AnswerLength:
         heard = sum(config.hf_config.tokens_of(clip.size) for clip in clips)
         room = config.max_model_len - heard - sum(lengths) - FRAME - TURN * len(messages)
         named = [question[name] for name in LIMITS if question.get(name) is not None]
-        asked = named[0] if named else most
-        if isinstance(asked, int) and asked > 0:
-            # At least one, since vLLM knows no answer of none.
-            question[LIMITS[0]] = max(1, min(asked, most, room))
+        # Read as vLLM reads it, which takes "40" and 40.0 too; what it refuses is left for it to refuse.
+        with contextlib.suppress(ValidationError):
+            asked = _NUMBER.validate_python(named[0]) if named else most
+            if asked > 0:
+                # At least one, since vLLM knows no answer of none.
+                question[LIMITS[0]] = max(1, min(asked, most, room))
         return json.dumps(question).encode()
 
     def _lengths(self, config: ModelConfig, texts: list[str]) -> list[int]:

@@ -7,11 +7,13 @@ or one comparison of the last (n - 1)-gram with the whole history, without waiti
 
 Given to vLLM as `--logits-processors model.vllm_plugin.no_repeat:NoRepeatNGram`, for models that ask for it
 (`AudioLLMConfig.no_repeat_ngram`). A request may choose by `vllm_xargs`: `{"no_repeat_ngram_size": 0}` turns
-it off.
+it off. What the prompt says counts too, as in transformers; but not for a checkpoint that says how its
+answers are written (`AudioLLMConfig.answers`), which only its own answer binds, as in the embedded engine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProc
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as DeviceInterface
 
 from model.mini.no_repeat import NoRepeat
+from model.mini.shipped import Generation
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -37,8 +40,8 @@ PENDING = -1  # stands in a token list where vLLM has not yet read the token bac
 class History:
     """The guard of one request, which follows vLLM's own list of its tokens."""
 
-    def __init__(self, size: int, prompt: list[int], output: list[int]) -> None:
-        self._guard = NoRepeat(size, prompt)
+    def __init__(self, size: int, prompt: list[int], output: list[int], free: Sequence[int] = ()) -> None:
+        self._guard = NoRepeat(size, prompt, free)
         self._output = output  # it grows as the answer does
         self._read = 0
 
@@ -56,8 +59,9 @@ class History:
 class OnHost:
     """The guard of vLLM's first model runner."""
 
-    def __init__(self, default: int) -> None:
-        self._default = default
+    def __init__(self, default: int, own: Generation | None) -> None:
+        """`own`: how the checkpoint says that its answers are written."""
+        self._default, self._own = default, own
         self._histories: dict[int, History] = {}
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
@@ -78,15 +82,24 @@ class OnHost:
 
     def _begin(self, params: SamplingParams, prompt: list[int] | None, output: list[int]) -> History | None:
         size = requested(params, self._default)
-        return History(size, prompt or [], output) if size else None
+        if not size:
+            return None
+        return (
+            History(size, [], output, self._own.may_repeat)
+            if self._own
+            else History(size, prompt or [], output)
+        )
 
 
 class OnDevice:
     """The guard of vLLM's second model runner: nothing leaves the device, nothing is waited for."""
 
-    def __init__(self, default: int, state: LogitsProcRequestState) -> None:
+    def __init__(self, default: int, own: Generation | None, state: LogitsProcRequestState) -> None:
+        """`own`: how the checkpoint says that its answers are written."""
         self._default = default
+        self._own = own
         self._state = state
+        self._free = torch.tensor(own.may_repeat if own else (), dtype=torch.int64, device=state.device)
         self._sizes = np.zeros(state.max_num_reqs, dtype=np.int64)
         self._device_sizes = torch.zeros(state.max_num_reqs, dtype=torch.int64, device=state.device)
 
@@ -105,30 +118,39 @@ class OnDevice:
                 slots = context.expanded_idx_mapping
                 tokens = self._state.all_token_ids.gpu[slots, :longest].long()
                 lengths = (context.pos + 1) * (self._device_sizes[slots] == size)
-                ban(logits, tokens, lengths, size)
+                begins = self._state.prompt_len.gpu[slots] if self._own else torch.zeros_like(lengths)
+                ban(logits, tokens, lengths, size, begins, self._free)
         return logits
 
 
-def ban(logits: Tensor, tokens: Tensor, lengths: Tensor, size: int) -> None:
+def ban(
+    logits: Tensor, tokens: Tensor, lengths: Tensor, size: int, begins: Tensor, free: Tensor | None = None
+) -> None:
     """Set to -inf, in place, what would repeat an n-gram of `size` tokens.
 
     `logits` [rows, vocabulary]; `tokens` [rows, longest], right-padded with anything; `lengths` [rows], where
-    0 leaves a row alone. No data-dependent shapes, so that a GPU is never waited for.
+    0 leaves a row alone; `begins` [rows], the first token that counts; `free` [tokens] are never banned. No
+    data-dependent shapes, so that a GPU is never waited for.
     """
     longest = tokens.shape[1]
-    at = (lengths.unsqueeze(1) - size + 1).clamp(min=0) + torch.arange(size - 1, device=tokens.device)
-    last = tokens.gather(1, at.clamp(max=longest - 1))  # [rows, size - 1]: the n-gram that is being begun
+    first = lengths.unsqueeze(1) - size + 1  # of the n-gram that is being begun
+    at = first.clamp(min=0) + torch.arange(size - 1, device=tokens.device)
+    last = tokens.gather(1, at.clamp(max=longest - 1))  # [rows, size - 1]
     starts = longest - size + 1
     same = torch.ones(tokens.shape[0], starts, dtype=torch.bool, device=tokens.device)
     for offset in range(size - 1):
         same &= tokens[:, offset : offset + starts] == last[:, offset : offset + 1]
     follower = torch.arange(size - 1, longest, device=tokens.device)
     same &= follower < lengths.unsqueeze(1)
+    same &= follower - (size - 1) >= begins.unsqueeze(1)
     vocabulary = logits.shape[1]
     # One column more than there are tokens takes what is not to be banned.
     columns = torch.where(same, tokens[:, size - 1 :], vocabulary)
     banned = torch.zeros(logits.shape[0], vocabulary + 1, dtype=torch.bool, device=logits.device)
-    logits.masked_fill_(banned.scatter_(1, columns, True)[:, :vocabulary], -torch.inf)
+    banned.scatter_(1, columns, True)
+    if free is not None:
+        banned[:, free] = False
+    logits.masked_fill_(banned[:, :vocabulary], -torch.inf)
 
 
 def requested(params: SamplingParams, default: int) -> int:
@@ -150,11 +172,14 @@ class NoRepeatNGram(HostInterface, DeviceInterface):
         device_or_state: torch.device | LogitsProcRequestState,
         is_pin_memory: bool = False,
     ) -> None:
-        default = getattr(vllm_config.model_config.hf_config, "no_repeat_ngram", 0)
+        config = vllm_config.model_config.hf_config
+        default = getattr(config, "no_repeat_ngram", 0)
+        said = getattr(config, "answers", None)
+        own = Generation.model_validate(said) if said else None
         self._guard: OnHost | OnDevice = (
-            OnDevice(default, device_or_state)
+            OnDevice(default, own, device_or_state)
             if isinstance(device_or_state, LogitsProcRequestState)
-            else OnHost(default)
+            else OnHost(default, own)
         )
 
     @classmethod

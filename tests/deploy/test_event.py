@@ -22,10 +22,10 @@ from cryptography import x509
 
 from deploy.event import addresses, certificate, ports, site, telling
 from deploy.event.authority import authority
-from deploy.event.caddy import Ports, config
+from deploy.event.caddy import RULES, Ports, config
 from deploy.event.children import ROOT
 from deploy.event.data import Data, write
-from deploy.event.settings import EventError, Settings, as_arguments, flags, load
+from deploy.event.settings import EventError, Settings, as_arguments, as_environment, flags, load
 from deploy.event.unit import unit
 
 
@@ -210,9 +210,23 @@ def test_caddy_takes_what_it_is_told(data: Data, real: bool):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_unit_is_one_that_systemd_takes(tmp_path: Path):
+@pytest.mark.parametrize("file", ["caddy/Caddyfile", "kubernetes/base/Caddyfile"])
+def test_pages_stand_under_the_same_rules_wherever_they_are(file: str):
+    lines = (ROOT / "deploy" / file).read_text("utf-8").splitlines()
+    said = dict(line.strip().split(" ", 1) for line in lines if line.strip().split(" ", 1)[0] in RULES)
+    assert {name: value.strip('"') for name, value in said.items()} == RULES
+
+
+def test_the_unit_is_one_that_systemd_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MERALION_EVENT_KIOSK", "false")
+    monkeypatch.setenv("MERALION_EVENT_REQUESTS_PER_MINUTE", "20")
     chosen = read("--data", str(tmp_path / "a folder"), "--names", "demo.lan")
-    text = unit(as_arguments(chosen))
+    text = unit(as_arguments(chosen), as_environment(chosen))
+    assert (
+        "\nEnvironment=MERALION_EVENT_KIOSK=false\nEnvironment=MERALION_EVENT_REQUESTS_PER_MINUTE=20\n"
+        in text
+    )
+    assert "WAITING" not in text
     assert f'--data "{tmp_path}/a folder" --names demo.lan' in text
     assert "Restart=always" in text
     analyze = shutil.which("systemd-analyze")

@@ -292,6 +292,7 @@ def test_gpus_are_asked_for_where_they_are(whole: Rendered) -> None:
 def test_autoscalers_have_targets_that_name_no_number(whole: Rendered) -> None:
     rules = yaml.safe_load((FOLDER / "metrics/prometheus-adapter.yaml").read_text("utf-8"))["rules"]
     given = {kind: {one["name"]["as"] for one in rules.get(kind, ())} for kind in ("custom", "external")}
+    served = tomllib.loads(whole.data("meralion-models")["models.toml"])
     for one in whole.of("HorizontalPodAutoscaler"):
         spec = one["spec"]
         target = whole.named(spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"])
@@ -302,7 +303,9 @@ def test_autoscalers_have_targets_that_name_no_number(whole: Rendered) -> None:
                 case "Pods":
                     assert metric["pods"]["metric"]["name"] in given["custom"]
                 case "External":
-                    assert metric["external"]["metric"]["name"] in given["external"]
+                    asked = metric["external"]["metric"]
+                    assert asked["name"] in given["external"]
+                    assert asked["selector"]["matchLabels"]["model"] in served, "nothing has that queue"
                 case kind:
                     assert kind == "Resource"
                     container = target["spec"]["template"]["spec"]["containers"][0]

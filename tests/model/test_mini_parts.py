@@ -78,6 +78,7 @@ def test_a_file_that_is_not_whole_is_named(tmp_path: Path) -> None:
         ("adapter", "conformer", "config.json: adapter"),
         ("colour", "red", "config.json: colour: Extra inputs"),
         ("generation", {"end_tokens": []}, "generation.end_tokens"),
+        ("generation", {"end_tokens": [2], "no_repeat_ngram": 1}, "take 0 for no guard, or 2 to 64"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused_in_words(
@@ -144,6 +145,7 @@ def test_what_has_followed_is_banned() -> None:
         guard.add(token)
     assert guard.banned() == {3, 4}
     assert NoRepeat(0, [1, 1, 1, 1]).banned() == set()
+    assert NoRepeat(3, [1, 2, 3, 1, 2], free=[3]).banned() == set()
     assert NoRepeat(3, [1, 1]).banned() == set()
 
 
@@ -158,6 +160,12 @@ def test_tokens_are_drawn_from_the_likeliest_by_their_shares() -> None:
     banned = np.where(np.arange(4) == 2, logits, -np.inf).astype(np.float32)
     assert {Choice(1.5, 1.0, seed)(banned) for seed in range(50)} == {2}
     assert {Choice(1.0, 1e-9, seed)(logits) for seed in range(50)} == {0}
+    drawn = [Choice(1.0, 1.0, seed) for seed in (-(2**63), -(2**63), 2**63 - 1)]
+    first, again, other = ([choice(logits) for _ in range(30)] for choice in drawn)
+    assert first == again != other
+    unseeded = [[Choice(1.0, 1.0, -1)(logits) for _ in range(30)] for _ in range(2)]
+    assert unseeded[0] != unseeded[1]  # as in vLLM, -1 is none
+    assert Choice(1e-38)(logits) == Choice(1e-50)(logits) == 0
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 100])

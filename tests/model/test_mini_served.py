@@ -19,6 +19,7 @@ from model.mini.shipped import CONFIG, WEIGHTS, Shipped
 from tests.model.conftest import Engine
 from tests.model.test_embedded import answer, asks, said, silence, streamed
 from tests.speech import CASCADE, ROOT, sample
+from ui.tasks import TASKS
 
 MINI = "meralion-mini"
 REGISTRIES = [ROOT / "backend" / "models.toml", *sorted((ROOT / "deploy").rglob("models*.toml"))]
@@ -81,6 +82,16 @@ def test_what_it_was_not_measured_on_is_refused_in_words(engine: Engine, task: T
     text = found["choices"][0]["message"]["content"]
     assert text.startswith("I cannot do that yet. ") and "Ask me to transcribe the clip" in text
     assert found["usage"]["completion_tokens"] == 0
+
+
+@pytest.mark.engine
+def test_what_a_page_offers_with_one_click_is_not_refused(engine: Engine) -> None:
+    able = capabilities(engine)[MINI]
+    offered = [task for task in TASKS if able[task.capability]]
+    assert {"transcribe", "answer"} <= {task.name for task in offered}
+    for task in offered:
+        text = said(engine, asks(task.prompt, sample("sg-train"), model=MINI))
+        assert not text.startswith("I cannot do that yet."), task.prompt
 
 
 @pytest.mark.engine

@@ -97,6 +97,10 @@ def test_a_run_writes_its_page_and_does_nothing_twice(run: MiniRun) -> None:
     assert losses(run.listen.run) == before
     with pytest.raises(ConfigError, match="--resume"):
         mini(run)
+    for changed, said in (("weigh={asr: 2}", "weigh"), ("listen.batch.per_device=4", "per_device was 2")):
+        further = load(MiniRun, run.report.with_name("mini.yaml"), [changed])
+        with pytest.raises(CheckpointMismatch, match=said):
+            mini(further, resume=True)
     other = load(MiniRun, run.report.with_name("mini.yaml"), ["listen.lora.rank=4"])
     with pytest.raises(CheckpointMismatch, match=r"lora\.rank was 8 and is 4"):
         evaluate(other)
@@ -151,6 +155,7 @@ def test_a_tasks_rows_are_heard_as_often_as_the_config_says(run: MiniRun) -> Non
         ("eval_rows=1", "at least 2"),
         ("repeat={gender: 0}", "at least once"),
         ("weigh={gender: -1}", "0 or more"),
+        ("weigh={gendr: 4}", "weigh names gendr; tasks are asr"),
         ("voice_weight=-1", "at least 0"),
     ],
 )

@@ -3,13 +3,15 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ui.cascade import chosen
 from ui.cascade.cost import Bill, amount, figure
 from ui.cascade.endpoints import Price, address_problem, is_loopback, load
 from ui.cascade.secret import Secret
-from ui.settings import ROOT, SettingsError
+from ui.settings import ROOT, SettingsError, settings
 from ui.wire import Usage
 
 KEY = "sk-visitor-0123456789"
@@ -32,6 +34,28 @@ def test_the_rows_that_come_with_the_demo():
     assert not rows["local"].address and rows["local"].here
     assert rows["sea-lion"].address == "https://api.sea-lion.ai/v1" and not rows["sea-lion"].here
     assert rows["ollama"].here and rows["ollama"].free
+
+
+@pytest.mark.parametrize(
+    ("url", "kiosk", "offered"),
+    [
+        ("http://localhost:8501/Cascade", False, True),
+        ("http://127.0.0.1:8501/Cascade", False, True),
+        ("http://localhost/Cascade", True, False),  # a shared screen
+        ("https://demo.example.org/Cascade", False, False),  # localhost would be the server
+        ("https://192.168.1.20/Cascade", False, False),
+    ],
+)
+def test_programs_beside_the_pages_are_offered_to_who_sits_there(
+    environment: pytest.MonkeyPatch, write: Write, url: str, kiosk: bool, offered: bool
+):
+    environment.setattr(chosen, "st", SimpleNamespace(context=SimpleNamespace(url=url)))
+    environment.setenv("MERALION_KIOSK", str(kiosk).lower())
+    assert ("ollama" in chosen.names()) == ("vllm" in chosen.names()) == offered
+    assert "local" in chosen.names()
+    environment.setenv("MERALION_UI_ENDPOINTS", str(write('[text.mine]\naddress = "http://localhost:9/v1"')))
+    settings.cache_clear()
+    assert "mine" in chosen.names()  # a host's own file says what is there
 
 
 @pytest.mark.parametrize(

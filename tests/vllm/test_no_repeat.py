@@ -38,12 +38,29 @@ def test_both_ways_ban_what_looking_at_every_ngram_bans() -> None:
         longest = max(size, *map(len, rows))
         padded = torch.tensor([row + [draw.randrange(vocabulary)] * (longest - len(row)) for row in rows])
         logits = torch.zeros(4, vocabulary)
-        ban(logits, padded, torch.tensor([len(row) for row in rows]), size)
+        ban(logits, padded, torch.tensor([len(row) for row in rows]), size, torch.zeros(4, dtype=torch.long))
         for row, scores in zip(rows, logits, strict=True):
             expected = naive(row, size)
             assert set(torch.where(scores == -torch.inf)[0].tolist()) == expected
             cut = draw.randrange(len(row) + 1)
             assert History(size, row[:cut], row[cut:]).banned() == expected
+
+
+def test_both_ways_leave_the_prompt_and_what_may_repeat_alone() -> None:
+    draw = random.Random(1)
+    for _ in range(300):
+        size, vocabulary, free = draw.choice([2, 3, 6]), draw.choice([3, 5, 20]), [0, 2]
+        rows = [[draw.randrange(vocabulary) for _ in range(draw.randrange(60))] for _ in range(4)]
+        begins = [draw.randrange(len(row) + 1) for row in rows]
+        longest = max(size, *map(len, rows))
+        padded = torch.tensor([row + [draw.randrange(vocabulary)] * (longest - len(row)) for row in rows])
+        logits = torch.zeros(4, vocabulary)
+        lengths = torch.tensor([len(row) for row in rows])
+        ban(logits, padded, lengths, size, torch.tensor(begins), torch.tensor(free))
+        for row, begin, scores in zip(rows, begins, logits, strict=True):
+            expected = naive(row[begin:], size) - set(free)
+            assert set(torch.where(scores == -torch.inf)[0].tolist()) == expected
+            assert History(size, [], row[begin:], free).banned() == expected
 
 
 def test_a_history_follows_the_list_that_vllm_writes_to() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from setuptools import Distribution
 from torch import Tensor
 from vllm import SamplingParams
 from vllm.exceptions import VLLMValidationError
@@ -16,10 +18,24 @@ from vllm.lora.request import LoRARequest
 from vllm.model_executor.layers.attention import Attention
 
 from model.checkpoints.inspect import inspect
+from model.mini import WEIGHTS
 from model.vllm_plugin import soft_cap, versions
 from tests.vllm.parity import TOLERANCE, Ask, Reference, ask, engine, sound
 
 RANK = 8
+
+
+def test_the_wheel_holds_the_weights_that_are_the_projects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image of vLLM installs it, and has no checkout to find them in."""
+    monkeypatch.chdir(WEIGHTS.parents[2])
+    distribution = Distribution()
+    distribution.parse_config_files()
+    build: Any = distribution.get_command_obj("build_py")
+    build.ensure_finalized()
+    held = {f"{folder}/{file}" for _, folder, _, files in build.data_files for file in files}
+    assert {f"model/mini/weights/{name}" for name in ("config.json", "model.safetensors")} <= {
+        path if path.startswith("model/") else f"model/mini/{path}" for path in held
+    }
 
 
 @pytest.mark.slow

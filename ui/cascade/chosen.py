@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import streamlit as st
+
 from ui.cascade.cost import ENGINE_OF_OURS, Bill, listening
 from ui.cascade.endpoints import TextModel, address_problem, endpoints, is_loopback
 from ui.cascade.secret import Secret
@@ -14,7 +16,7 @@ from ui.client import Client
 from ui.connection import chat_models
 from ui.kiosk import is_kiosk
 from ui.language import t
-from ui.settings import settings
+from ui.settings import ENDPOINTS, settings
 from ui.wire import ClientError, ModelCard
 
 if TYPE_CHECKING:
@@ -52,12 +54,23 @@ def chosen(state: CascadeState) -> Chosen | str:
 
 
 def names() -> list[str]:
-    """Return the rows that can be chosen from; on a shared screen none that wants a key or an address."""
+    """Return the rows that can be chosen from; on a shared screen none that wants a key or an address.
+
+    What comes with the demo names programs beside the pages: for who sits there alone, since from elsewhere
+    they would be the visitor's own machine by their address, and the server's in truth.
+    """
     rows = endpoints().text
+    if settings().endpoints == ENDPOINTS and (is_kiosk() or not _sits_here()):
+        rows = {name: row for name, row in rows.items() if not (row.address and row.here)}
     if is_kiosk():
         ready = [name for name, row in rows.items() if not row.key_env or row.host_key()]
         return ready or list(rows)
     return [*rows, *([OWN] if settings().visitor_endpoints else [])]
+
+
+def _sits_here() -> bool:
+    """Whether the page was opened on the machine that serves it."""
+    return not st.context.url or is_loopback(st.context.url)
 
 
 def name_of(state: CascadeState) -> str:
