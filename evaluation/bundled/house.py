@@ -22,10 +22,11 @@ import httpx
 from evaluation.bundled import sets
 from evaluation.bundled.child import ROOT, Child
 from evaluation.errors import EndpointError, RegistryError
-from model.mini import MINI_ID, WEIGHTS
 
 HERE = Path(__file__).parent
 MINI = "MERALION_MINI"  # the folder of another checkpoint of the small audio model
+MINI_ID = "meralion-mini"
+SHIPPED = ROOT / "model" / "mini" / "weights"  # as model.mini says; this package imports none of the others
 _VLLM = ROOT / ".venv-vllm"
 _START_S, _VLLM_START_S, _LOAD_S = 60.0, 300.0, 180.0
 _HARDLY = 2.0  # s between two looks at what is up
@@ -67,7 +68,7 @@ def started(logs: Path, tell: Callable[[str], None], every_task: bool = False) -
             if os.environ.get(MINI):
                 registry = _without_mini(registry) + _in_vllm(stack, logs, tell)
             else:
-                in_engine = str(_claiming_all(WEIGHTS, own / "mini") if every_task else WEIGHTS)
+                in_engine = str(_claiming_all(SHIPPED, own / "mini") if every_task else SHIPPED)
         except RegistryError as why:
             registry, left_out = _without_mini(registry), {MINI_ID: str(why)}
         (own / "models.toml").write_text(registry, "utf-8")
