@@ -145,16 +145,16 @@ def test_batches_hold_every_item_once_an_epoch_and_lengths_together() -> None:
 
 
 def test_it_learns_to_hear_and_a_resumed_run_is_the_unbroken_one(decoder: Path, tmp_path: Path) -> None:
-    run = run_of(tmp_path, decoder)
+    # Long enough that what is learnt does not hang on the order of sums, which changes with the threads.
+    run = run_of(tmp_path, decoder, warm_up={"schedule": {"steps": 400, "warmup": 10}})
     best = warm_up(run)
-    # Of words that training has said, in sentences that it has not; one of five hangs on the order of sums.
-    assert best["people"] < 0.7
+    assert best["people"] < 0.5  # of words that training has said, in sentences that it has not
     found = losses(run.warm_up.run)
-    assert found[200] < 0.05 * found[1]
+    assert found[400] < 0.02 * found[1]
     adapter = load_file(run.warm_up.run / "adapter.safetensors")
     assert {name.split(".")[0] for name in adapter} == {"ln_speech", "speech_audio_adapter"}
-    # As if it had been killed after step 100.
-    shutil.rmtree(run.warm_up.run / "checkpoint-200")
+    # As if it had been killed after step 300.
+    shutil.rmtree(run.warm_up.run / "checkpoint-400")
     with pytest.raises(ConfigError, match="--resume"):
         warm_up(run)
     warm_up(run, resume=True)
