@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
-from backend import broadcast, redis_link, shared_flight
+from backend import broadcast, cache, redis_link, shared_flight
 from backend.api import create_app
 from backend.protocol import Protocol
 from backend.settings import Settings
@@ -179,3 +179,9 @@ def patient_with_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (*names, (broadcast, "PATIENCE_S"), (shared_flight, "PATIENCE_S")):
         monkeypatch.setattr(module, name, 5.0)
     monkeypatch.setitem(redis_link._OPTIONS, "socket_connect_timeout", 5.0)
+
+
+@pytest.fixture
+def patient_with_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is not about a busy machine: the store of answers may take seconds."""
+    monkeypatch.setattr(cache, "_PATIENCE_S", 10.0)

@@ -220,6 +220,7 @@ async def until(what: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> Non
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.usefixtures("patient_with_store")
 def test_an_answer_outlives_the_controller_and_comes_back_in_pieces(tmp_path: Path) -> None:
     async def check() -> None:
         first = on_file(tmp_path / "a.sqlite")
@@ -239,6 +240,7 @@ def test_an_answer_outlives_the_controller_and_comes_back_in_pieces(tmp_path: Pa
     asyncio.run(check())
 
 
+@pytest.mark.usefixtures("patient_with_store")
 def test_a_reply_that_was_passed_through_is_kept_when_it_came_to_its_end(tmp_path: Path) -> None:
     async def check() -> None:
         cache = on_file(tmp_path / "a.sqlite")
@@ -269,6 +271,7 @@ def test_what_did_not_come_to_its_end_is_kept_nowhere(tmp_path: Path, cut: tuple
     asyncio.run(check())
 
 
+@pytest.mark.usefixtures("patient_with_store")
 def test_an_answer_does_not_grow_young_again_in_the_file(tmp_path: Path) -> None:
     async def check() -> None:
         now = 1_000_000.0
@@ -478,6 +481,7 @@ def settings(tmp_path: Path, engine: FakeEngine) -> Settings:
     )
 
 
+@pytest.mark.usefixtures("patient_with_store")
 def test_a_restart_keeps_answers_and_who_may_read_them(settings: Settings, engine: FakeEngine) -> None:
     body = question("Hi?", recording(), temperature=0)
     assert ask_at(settings, body) == "miss"
@@ -499,6 +503,7 @@ def test_another_visitor_finds_nothing_by_any_way_to_name_the_clip(client: httpx
     assert ask(client, body) == "hit"
 
 
+@pytest.mark.usefixtures("patient_with_store")
 def test_nothing_that_was_said_can_be_read_on_the_disk(settings: Settings, engine: FakeEngine) -> None:
     engine.default = says("Two coffees", " and a bun", heard=["dua kopi satu roti"])
     body = question("What was ordered at the counter?", recording(), temperature=0)

@@ -37,7 +37,7 @@ from tests.backend.fake_engine import (
     stalls_after,
 )
 
-QUICK: dict[str, Any] = {"first_byte_timeout_s": 0.3, "silence_timeout_s": 0.2}
+QUICK: dict[str, Any] = {"first_byte_timeout_s": 0.3, "silence_timeout_s": 0.2}  # of what never comes
 SPEECH = Body("application/json", [b"{}"])
 Stream = Callable[[Line, Instance], AsyncGenerator[list[Any]]]
 
@@ -75,7 +75,7 @@ def outcome(engine: FakeEngine, stream: Stream = chat, times: int = 1, **setting
     """Ask an engine and read to the end; the last outcome of several."""
 
     async def main() -> Outcome:
-        line = Line(Settings(**{**QUICK, **settings}))
+        line = Line(Settings(**settings))
         instance = Instance("one", engine.url, "sk-key")
         try:
             for _ in range(times):
@@ -224,7 +224,7 @@ def test_what_says_nothing_does_no_harm(engine: FakeEngine, harmless: bytes) -> 
 def test_characters_may_be_cut_anywhere(engine: FakeEngine) -> None:
     whole = token("鸡饭 🍚") + STOP + DONE
     engine.default = sends(*(whole[at : at + 1] for at in range(len(whole))))
-    assert outcome(engine, first_byte_timeout_s=20.0, silence_timeout_s=20.0).text == "鸡饭 🍚"
+    assert outcome(engine).text == "鸡饭 🍚"
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_each_fault_has_a_name_and_another_engine_may_help(
     engine: FakeEngine, fault: Behaviour, code: str, broke: bool
 ) -> None:
     engine.default = fault
-    failure = outcome(engine).failure
+    failure = outcome(engine, **(QUICK if code == "upstream_timeout" else {})).failure
     assert (failure.code, failure.broke, failure.again) == (code, broke, True)
 
 
@@ -302,12 +302,12 @@ def test_comments_do_not_keep_a_silent_answer_alive(engine: FakeEngine) -> None:
             await asyncio.sleep(0.02)
 
     engine.default = behave
-    assert outcome(engine).failure.code == "upstream_timeout"
+    assert outcome(engine, **QUICK).failure.code == "upstream_timeout"
 
 
 def test_a_slow_but_steady_answer_may_take_longer_than_any_limit(engine: FakeEngine) -> None:
-    engine.default = says(*["word "] * 8, gap_s=0.1)
-    assert outcome(engine).text == "word " * 8
+    engine.default = says(*["word "] * 15, gap_s=0.2)  # 3 s, of which no silence is as long as the limit
+    assert outcome(engine, first_byte_timeout_s=2.0, silence_timeout_s=2.0).text == "word " * 15
 
 
 @pytest.mark.parametrize("stream", [chat, speech])
@@ -388,7 +388,7 @@ def test_any_refusal_is_understood(engine: FakeEngine, body: bytes | None) -> No
         await exchange.end()
 
     engine.default = behave
-    failure = outcome(engine).failure
+    failure = outcome(engine, **(QUICK if body is None else {})).failure
     assert isinstance(failure, UpstreamFailed)
     assert failure.code == ("upstream_timeout" if body is None else "upstream_failed")
 
@@ -427,7 +427,7 @@ def test_patience_is_for_the_first_byte(engine: FakeEngine) -> None:
         return line.passed_through(instance, "/v1/audio/transcriptions", upload, patience_s=5.0)
 
     engine.default = behave
-    result = outcome(engine, patient)
+    result = outcome(engine, patient, first_byte_timeout_s=0.3, silence_timeout_s=1.5)
     assert result.items == [Head("text/plain"), b"words"]
     assert result.failure.code == "upstream_timeout"
 

@@ -53,6 +53,7 @@ def cache(process: Process) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.usefixtures("patient_with_store")
 @pytest.mark.parametrize(
     ("name", "share"),
     [(name, share) for name in ("answers.sqlite-wal", "answers.sqlite") for share in (1.0, 0.5, 0.0)],
@@ -79,7 +80,8 @@ def test_10_restart_with_a_half_written_cache(
     assert [ask(again, number) for number in range(40)] == ["hit"] * 40
 
 
-def test_10_disk_full(engine: FakeEngine, folder: Path) -> None:
+@pytest.mark.usefixtures("patient_with_store")
+def test_10_disk_full(start: Start, engine: FakeEngine, folder: Path) -> None:
     """Answers go on, from memory too; when there is room again they are kept again."""
     engine.default = recites(length=LENGTH)
     with controller(folder, engine) as process:
@@ -102,8 +104,8 @@ def test_10_disk_full(engine: FakeEngine, folder: Path) -> None:
         process.popen.kill()
         process.popen.wait(10)
     shutil.copytree(folder, folder.parent / "after")
-    with controller(folder.parent / "after", engine) as process:
-        assert [ask(process.client, number) for number in (0, 99)] == ["hit", "hit"]
+    client = start(row([engine.url]), cache_file=folder.parent / "after" / "answers.sqlite")
+    assert [ask(client, number) for number in (0, 99)] == ["hit", "hit"]
 
 
 def test_10_memory_does_not_grow_with_the_number_of_questions(engine: FakeEngine, folder: Path) -> None:
