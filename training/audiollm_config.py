@@ -49,7 +49,8 @@ class ModelConfig:
 
     `encoder` is a Whisper folder, a hub id or "packaged:whisper-base"; `decoder` a causal LM's folder, a hub
     id or "packaged:smollm2". `tail`: states of 20 ms that are heard after a clip's sound; without it all of
-    its last window. `adapter_weights` is a safetensors file of adapter and `ln_speech`, warmed up.
+    its last window. `adapter_weights` is a safetensors file of adapter and `ln_speech`, warmed up, and
+    `trained_weights` all that an earlier run trained: the trainable.safetensors of its last checkpoint.
     """
 
     checkpoint: str | None = None
@@ -60,6 +61,7 @@ class ModelConfig:
     stack: int = STACK
     tail: int | None = None
     adapter_weights: Path | None = None
+    trained_weights: Path | None = None
     train_encoder: bool = True
     sizes: Sizes | None = None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import save_fsdp_optimizer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
@@ -101,7 +102,12 @@ class AudioLLMTrainer(CarefulTrainer, Trainer):
 
 def load_trainable(model: nn.Module, path: Path) -> None:
     """Load the trained weights of a checkpoint into a model, sharded or not. Raises CheckpointMismatch."""
-    tensors = load_file(path)
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError):
+        raise CheckpointMismatch(
+            f"{path} is not there or is no safetensors file. Name a run's checkpoint-STEP/{WEIGHTS}."
+        ) from None
     wanted = {name: value.shape for name, value in trainable(model)}
     held = {name: value.shape for name, value in tensors.items()}
     if wrong := sorted(name for name in {*wanted, *held} if wanted.get(name) != held.get(name)):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -49,15 +50,18 @@ class Features(Dataset[dict[str, Any]]):
         return {**{name: row[name] for name in WORDS}, STATES: self.states(row)}
 
     def states(self, row: dict[str, Any]) -> Tensor:
-        """The states [kept, d_model] that a row is about."""
-        number, start = row["shard"], row["start"]
+        """The states [kept, d_model] that a row is about; one with `parts` is about several clips."""
+        parts = row.get("parts") or [(row["shard"], row["start"], row["kept"])]
+        return torch.cat([self._states(*part) for part in parts])[: row["kept"]]
+
+    def _states(self, number: int, start: int, kept: int) -> Tensor:
         if number not in self._slices:
             path = shard_path(self._folder, self._split, number)
             try:
                 self._slices[number] = safe_open(path, "pt").get_slice(STATES)
             except (OSError, SafetensorError):
                 raise _broken(path) from None
-        part: Tensor = self._slices[number][start : start + row["kept"]]
+        part: Tensor = self._slices[number][start : start + kept]
         return part.float()
 
 

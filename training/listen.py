@@ -25,6 +25,7 @@ from training.feature_store import STATES, Features
 from training.features import folder_of
 from training.flops import flops_of
 from training.frozen import fingerprint
+from training.joining import joined_rows
 from training.left_out import LeftOut
 from training.meters import Meter
 from training.mini_config import MiniRun
@@ -134,13 +135,15 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     """All that the run needs, ready to train."""
     model, tokenizer = built.model, built.processor.tokenizer
     features = Features(folder_of(run, "corpus"), "train")
+    asked = more_questions(features.rows, run.listen.data.train, "train", run.ask, config.seed)
+    joined = joined_rows(features.rows, run.join, run.features.tail, config.seed)
     examples = StateExamples(
         features,
         Turns(built.processor, config.data.max_tokens),
         model.config.speech_token_index,
         config.model.stack,
         run.repeat,
-        more_questions(features.rows, run.listen.data.train, "train", run.ask, config.seed),
+        [*asked, *joined],
     )
     LeftOut(config.run, 0).write(tuple(examples.left_out))
     embeddings = model.get_input_embeddings().weight.detach()
@@ -170,7 +173,7 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
             tokenizer.pad_token_id or 0,
             config.model.stack,
             words,
-            {row["id"]: row["answer"] for row in transcribed(features)},
+            {row["id"]: row["answer"] for row in [*transcribed(features), *joined] if row["task"] == "asr"},
             {row["id"]: told(voices[clip]) for row in examples.rows if (clip := clip_of(row)) in voices},
             {row["id"]: run.weigh.get(row["task"], 1.0) for row in examples.rows},
         ),

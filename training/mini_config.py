@@ -9,6 +9,7 @@ from typing import Literal
 from model.geometry import STACK, WINDOW_STATES
 from training.audiollm_config import AudioLLMRun, EveryConfig, OptimiserConfig, ScheduleConfig
 from training.data.schema import TASKS
+from training.joining import JOINED
 from training.variation import VariationConfig
 
 VOICED = ("gender", "accent")  # tasks whose answers a voice tells
@@ -79,6 +80,7 @@ class MiniRun:
     )
     repeat: dict[str, int] = field(default_factory=dict)  # how often stage 2 hears a task's rows in an epoch
     ask: dict[str, int] = field(default_factory=dict)  # so many more questions of a task, see training.asking
+    join: dict[str, int] = field(default_factory=dict)  # so many rows of a task about several clips
     weigh: dict[str, float] = field(
         default_factory=dict
     )  # a task's rows in stage 2's loss, where it is not 1
@@ -110,3 +112,5 @@ class MiniRun:
                 raise ValueError(f"{key} names {sorted(unknown)[0]}; tasks are {', '.join(TASKS)}.")
         if unknown := set(self.ask) - set(VOICED):
             raise ValueError(f"ask names {sorted(unknown)[0]}; a voice tells {', '.join(VOICED)}.")
+        if unknown := set(self.join) - set(JOINED):
+            raise ValueError(f"join names {sorted(unknown)[0]}; tasks to join are {', '.join(JOINED)}.")

@@ -120,10 +120,18 @@ def shipped_config(settings: AudioLLMRun, built: Built, title: str, measured: Me
         generation=Generation(
             end_tokens=tuple(built.stops),
             no_repeat_ngram=layout.no_repeat_ngram or NO_REPEAT,
-            may_repeat=tuple(built.processor.tokenizer.convert_tokens_to_ids(list(digits))),
+            may_repeat=may_repeat(built.processor.tokenizer),
         ),
         measured=measured,
     )
+
+
+def may_repeat(tokenizer: Any) -> tuple[int, ...]:
+    """What an answer may say again: digits of a number, and marks of who speaks, at its start and later."""
+    marks = [
+        tokenizer(mark, add_special_tokens=False)["input_ids"] for mark in ("<Speaker1>:", " <Speaker1>:")
+    ]
+    return tuple(sorted({*tokenizer.convert_tokens_to_ids(list(digits)), *marks[0], *marks[1]}))
 
 
 def tuned(settings: AudioLLMRun) -> set[str]:

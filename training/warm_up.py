@@ -54,8 +54,8 @@ READ_AT_ONCE = 16  # clips in a reading
 MAY_CHANGE = (  # settings that do not change what is learnt from which clip
     *("report", "features.folder", "features.workers", "warm_up.run", "warm_up.every", "warm_up.patience"),
     *("listen.run", "listen.lora", "listen.data.max_tokens", "listen.optimiser", "listen.schedule"),
-    *("listen.batch", "listen.every", "ctc_weight", "voice_weight", "eval_rows", "repeat", "ask"),
-    "weigh",
+    *("listen.batch", "listen.every", "ctc_weight", "voice_weight", "eval_rows", "repeat", "ask", "join"),
+    *("weigh", "listen.model.trained_weights"),
 )
 
 

@@ -59,7 +59,7 @@ class Generation(_Strict):
     no_repeat_ngram: int = Field(default=6, ge=0, le=64)
     """No so many tokens in a row twice in an answer; 0: no guard. What the prompt says may be said again."""
     may_repeat: tuple[int, ...] = ()
-    """Tokens that the guard lets through: digits, since a number may be said twice."""
+    """Tokens that the guard lets through: digits of a number said twice, and marks of who speaks."""
     most_tokens: int = Field(default=32, ge=1)
     """Longest answer about no sound at all,"""
     most_tokens_per_second: float = Field(default=8.0, ge=0)

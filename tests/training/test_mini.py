@@ -28,6 +28,7 @@ from training.mini_config import MiniRun
 from training.mini_evaluation import Listener
 from training.states import StateExamples, embedded
 from training.turns import Turns
+from training.warm_up import warm_up
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,20 @@ def test_only_adapter_and_lora_are_trained_and_resumed_to_the_bit(run: MiniRun) 
     assert losses(run.listen.run) == before
     again = load_file(run.listen.run / "checkpoint-4/trainable.safetensors")
     assert all(torch.equal(held[name], again[name]) for name in held)
+
+
+def test_a_run_goes_on_from_what_another_has_trained(run: MiniRun, tmp_path: Path) -> None:
+    path = run.listen.run / "checkpoint-4/trainable.safetensors"
+    changed = [f"listen.run={tmp_path / 'on'}", f"listen.model.trained_weights={path}", "join={asr: 8}"]
+    further = load(MiniRun, run.report.with_name("mini.yaml"), changed)
+    held, begun = load_file(path), build(stage_2(further)).model.state_dict()
+    assert all(torch.equal(held[name], begun[name]) for name in held)
+    assert warm_up(further, resume=True) == warm_up(run, resume=True)  # is not done again
+    listen(further)
+    after = load_file(tmp_path / "on/checkpoint-4/trainable.safetensors")
+    assert not all(torch.equal(held[name], after[name]) for name in held)
+    with pytest.raises(CheckpointMismatch, match="is not there or is no safetensors file"):
+        build(stage_2(load(MiniRun, run.report.with_name("mini.yaml"), [*changed, changed[1] + "x"])))
 
 
 def test_a_corpus_that_says_nothing_of_voices_teaches_none(run: MiniRun, tmp_path: Path) -> None:
