@@ -19,11 +19,13 @@ from model.embedded.text_model import Sampling, TextModel
 from model.embedded.tracing import span
 from model.long_audio.forms import Task as WhisperTask
 
+_NOT_WHO = (
+    "I cannot tell that. I work from the words alone, so I do not hear who speaks, how many people there "
+    "are, or how they sound. You can ask me about what was said."
+)
 CANNOT = {
-    Task.SPEAKER: (
-        "I cannot tell that. I work from the words alone, so I do not hear who speaks, how many people there "
-        "are, or how they sound. You can ask me about what was said."
-    ),
+    Task.SPEAKER: _NOT_WHO,
+    Task.PERSON: _NOT_WHO,
     Task.SOUND: (
         "I cannot tell that. I work from the words alone, so I do not hear music, noise or other sounds. "
         "You can ask me about what was said."
@@ -37,8 +39,10 @@ _TEMPLATES = {
     Task.TALK: prompts.TALK,
 }
 
+_NOT_HOW = "This small model works from the words only; it does not hear who speaks or how."
 UNSUPPORTED = {
-    Task.SPEAKER: "This small model works from the words only; it does not hear who speaks or how.",
+    Task.SPEAKER: _NOT_HOW,
+    Task.PERSON: _NOT_HOW,
     Task.SOUND: "This small model works from the words only; it does not hear other sounds.",
 }
 """What the model cannot do and why, for `/v1/models`."""

@@ -18,7 +18,8 @@ class Task(StrEnum):
     SUMMARISE = "summarise"
     ANSWER = "answer"
     TALK = "talk"  # what is said is said to us
-    SPEAKER = "speaker"  # who speaks: number, sex, age, accent, mood
+    SPEAKER = "speaker"  # who speaks: a man or a woman, and what else a voice tells
+    PERSON = "person"  # one thing of who speaks: number, age, accent, mood
     SOUND = "sound"  # what else is heard
 
 
@@ -126,8 +127,13 @@ _SUMMARISE = _any(
     _ABOUT,
 )
 _SPEAKER = _any(
-    r"\bwho (?:is|are|was|were|'s) (?:the )?(?:speaking|talking|speakers?|talkers?)\b",
+    r"\bwho(?: is| are| was| were|'s) (?:the )?(?:speaking|talking|speakers?|talkers?)\b",
     r"^(?:and )?who speaks\b",
+    r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:gender|sex)\b|\bgender\b|\bsex of\b",
+    rf"\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?(?:male|female|man|woman|boy|girl)\b",
+    r"\b(?:male or female|female or male|man or (?:a )?woman|woman or (?:a )?man|boy or (?:a )?girl)\b",
+)
+_PERSON = _any(
     r"^who said (?:it|this|that)\b",
     r"\bhow many (?:different |distinct |other )*"
     r"(?:speakers?|voices?|people|persons?|men|women|participants)\b[^.?!]{0,30}(?:speak|talk|heard|hear|there|voice|clip|audio|recording|conversation|dialogue|$)",
@@ -135,12 +141,11 @@ _SPEAKER = _any(
     r"\b(?:identify|recogni[sz]e|distinguish|diari[sz]e|label|count) (?:the |all |each )*"
     r"(?:speakers?|voices?)\b",
     r"\bspeaker (?:identification|diari[sz]ation|recognition|verification)\b|\bdiari[sz]ation\b",
-    r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:gender|sex|age|accent|emotions?|mood|nationality)\b",
+    r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:age|accent|emotions?|mood|nationality)\b",
     r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:ethnicity|race|tone|pitch|identity)\b",
-    r"\bgender\b|\bsex of\b|\baccents?\b|\bemotion(?:s|al)?\b|\btone of (?:the |his |her |their )?voice\b",
+    r"\baccents?\b|\bemotion(?:s|al)?\b|\btone of (?:the |his |her |their )?voice\b",
     rf"\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?"
-    r"(?:male|female|man|woman|boy|girl|child|adult|young|old|elderly|native|local|singaporean)",
-    r"\b(?:male or female|female or male|man or (?:a )?woman|woman or (?:a )?man|boy or (?:a )?girl)\b",
+    r"(?:child|adult|young|old|elderly|native|local|singaporean)",
     rf"\bhow old (?:is|are|does) {_SOMEBODY}\b|\b(?:age|nationality|ethnicity) of {_SOMEBODY}\b",
     rf"\b(?:does|do|is|are) (?:he|she|they|{_SOMEBODY}) sound(?:ing)?\b",
     r"\bsounds? (?:angry|happy|sad|tired|excited|nervous|upset|bored|calm)\b",
@@ -171,6 +176,8 @@ def understand(instruction: str) -> list[Intent]:
         return [Intent(Task.TALK)]
     if _SPEAKER.search(text):
         return [Intent(Task.SPEAKER)]
+    if _PERSON.search(text):
+        return [Intent(Task.PERSON)]
     if _SOUND.search(text):
         return [Intent(Task.SOUND)]
     asked: list[Intent] = []

@@ -16,10 +16,12 @@ from model.embedded.recogniser import Recogniser
 from model.embedded.text_model import Sampling
 from model.long_audio.forms import Task as WhisperTask
 
+_NOT_HOW = "This model writes down what is said; it does not hear who speaks or how."
 UNSUPPORTED = {
     Task.SUMMARISE: "This model writes down what is said; it does not summarise.",
     Task.ANSWER: "This model writes down what is said; it does not answer questions.",
-    Task.SPEAKER: "This model writes down what is said; it does not hear who speaks or how.",
+    Task.SPEAKER: _NOT_HOW,
+    Task.PERSON: _NOT_HOW,
     Task.SOUND: "This model writes down what is said; it does not hear other sounds.",
     Task.TALK: "This model writes down what is said; it does not talk.",
 }

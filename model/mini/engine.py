@@ -49,7 +49,8 @@ IN_WORDS = {
     Task.SUMMARISE: "summarise it",
     Task.ANSWER: "answer a question about it",
     Task.TALK: "talk with you",
-    Task.SPEAKER: "say who speaks",
+    Task.SPEAKER: "tell a man from a woman",
+    Task.PERSON: "say more of who speaks",
     Task.SOUND: "say what else is heard",
 }
 

@@ -29,6 +29,7 @@ ASKED = {
     Task.SUMMARISE: "Please summarise this.",
     Task.ANSWER: "How long is the delay?",
     Task.SPEAKER: "Is the speaker a man or a woman?",
+    Task.PERSON: "How old is the speaker?",
     Task.SOUND: "What sounds can be heard?",
 }
 UNMEASURED = [task for task in ASKED if task not in SHIPPED.measured.tasks]
