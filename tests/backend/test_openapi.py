@@ -91,7 +91,7 @@ def test_answers_are_as_described(client: httpx.Client) -> None:
 
 
 def test_what_is_refused_is_as_described(start: Start, engine: FakeEngine) -> None:
-    client = start(row([engine.url]), first_byte_timeout_s=0.3, retries=0)
+    client = start(row([engine.url]), first_byte_timeout_s=2.0, retries=0)
     for behave, status in (
         (refuses(400), 400),
         (refuses(429), 429),
