@@ -50,7 +50,8 @@ class ModelConfig:
     `encoder` is a Whisper folder, a hub id or "packaged:whisper-base"; `decoder` a causal LM's folder, a hub
     id or "packaged:smollm2". `tail`: states of 20 ms that are heard after a clip's sound; without it all of
     its last window. `adapter_weights` is a safetensors file of adapter and `ln_speech`, warmed up, and
-    `trained_weights` all that an earlier run trained: the trainable.safetensors of its last checkpoint.
+    `trained_weights` all that an earlier run trained, to begin with: its last checkpoint's
+    trainable.safetensors.
     """
 
     checkpoint: str | None = None

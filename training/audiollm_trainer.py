@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from accelerate.utils import save_fsdp_optimizer
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
@@ -18,10 +17,10 @@ from training.audiollm_config import AudioLLMRun
 from training.errors import CheckpointMismatch
 from training.examples import BatchNote
 from training.flops import Flops
-from training.frozen import check_base, write_base
+from training.frozen import check_base, fingerprint, write_base
 from training.left_out import LeftOut
 from training.parameters import adamw, trainable
-from training.run_folder import CONFIG
+from training.run_folder import CONFIG, check_trained
 from training.trainer import CarefulTrainer
 
 WEIGHTS = "trainable.safetensors"
@@ -100,14 +99,20 @@ class AudioLLMTrainer(CarefulTrainer, Trainer):
         load_trainable(self.model if model is None else model, folder / WEIGHTS)
 
 
+def begin_from(model: nn.Module, weights: Path) -> None:
+    """Begin with what an earlier run trained, in place of fresh adapter and LoRA.
+
+    Raises ConfigError where it is not there whole, CheckpointMismatch where it was trained over other frozen
+    weights or is another model's.
+    """
+    check_trained(weights)
+    check_base(weights.parent, {"frozen": fingerprint(model)})
+    load_trainable(model, weights)
+
+
 def load_trainable(model: nn.Module, path: Path) -> None:
     """Load the trained weights of a checkpoint into a model, sharded or not. Raises CheckpointMismatch."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError):
-        raise CheckpointMismatch(
-            f"{path} is not there or is no safetensors file. Name a run's checkpoint-STEP/{WEIGHTS}."
-        ) from None
+    tensors = load_file(path)
     wanted = {name: value.shape for name, value in trainable(model)}
     held = {name: value.shape for name, value in tensors.items()}
     if wrong := sorted(name for name in {*wanted, *held} if wanted.get(name) != held.get(name)):

@@ -17,7 +17,6 @@ from model.layouts import SPEECH_TOKEN_INDEX
 from model.modeling import AudioLLMForConditionalGeneration
 from model.processing import AudioLLMProcessor, chat_template_of
 from training.audiollm_config import AudioLLMRun, ModelConfig, Sizes
-from training.audiollm_trainer import load_trainable
 from training.errors import ConfigError
 from training.lora import add_lora
 from training.parts import Decoder, Encoder, adapter_tensors, load_checkpoint, load_decoder, load_encoder
@@ -43,8 +42,7 @@ class Built:
 def build(run: AudioLLMRun) -> Built:
     """The model of a run: trainable parts in fp32, LoRA in, the rest frozen in the run's precision.
 
-    Raises ConfigError where a part cannot be loaded or has other sizes than the config says, and
-    CheckpointMismatch where an earlier run trained another model.
+    Raises ConfigError where a part cannot be loaded or has other sizes than the config says.
     """
     torch.manual_seed(run.seed)
     built = _from_checkpoint(run.model) if run.model.checkpoint else _from_parts(run.model)
@@ -55,8 +53,6 @@ def build(run: AudioLLMRun) -> Built:
         part.float()
     model.text_decoder.to(DTYPES[run.compute.precision])
     choose_trainable(model, run)
-    if run.model.trained_weights:
-        load_trainable(model, run.model.trained_weights)
     return built
 
 

@@ -1,7 +1,8 @@
 """Rows about several clips of a corpus, one after another: long speech out of short clips.
 
 A model that has heard sentences alone leaves whole sentences out where it hears ten of them, though CTC
-reads those clips as well as short ones: it is the decoder that must learn to go on.
+reads those clips as well as short ones: it is the decoder that must learn to go on. The encoder has no part
+in it: the states are those of each clip alone, while in serving it hears all of a window.
 """
 
 # ruff: noqa: S311 - no secrets are drawn
@@ -13,54 +14,68 @@ from random import Random
 from typing import Any
 
 from model.geometry import SAMPLE_RATE, STATE_SAMPLES, states_in
+from training.errors import DataError
 
 JOINED = ("asr", "sqa")  # tasks: all that is said, and a question about one of the clips
 SECONDS = (10.0, 28.0)  # of clips together; a window has 30
 STATE_S = STATE_SAMPLES / SAMPLE_RATE
 TRIES = 4  # draws that do not fit, until it is enough
+MOST_DRAWS = 1_000  # of first clips, until one has company
 PAUSE = 15  # states that are heard after a clip before the next one
 
 
 def joined_rows(
     rows: Sequence[dict[str, Any]], wanted: Mapping[str, int], tail: int, seed: int
 ) -> list[dict[str, Any]]:
-    """So many rows of each task about clips of `rows`, of which one speaks alone in each.
+    """So many rows of each task about several clips of `rows`, of which one speaks alone in each.
 
     Their `parts` are the shard, first state and number of states of each clip; the last keeps `tail` states
-    after its sound.
+    after its sound. Raises DataError where no two clips fit together.
     """
     spoken = [row for row in rows if row["task"] == "asr" and "<" not in row["answer"]]
     alone = {_place(row) for row in spoken}
-    asked = {"asr": spoken, "sqa": [row for row in rows if row["task"] == "sqa" and _place(row) in alone]}
+    questions = [row for row in rows if row["task"] == "sqa"]
+    about = {_place(row) for row in questions}
+    # A question is answered by one clip only: there is none about the others.
+    asked = {"asr": spoken, "sqa": [row for row in questions if _place(row) in alone]}
+    others = {"asr": spoken, "sqa": [row for row in spoken if _place(row) not in about]}
     chance = Random(f"joining/{seed}")
     found = []
     for task, count in wanted.items():
-        for number in range(count if asked[task] else 0):
-            first = chance.choice(asked[task])
-            together = _company(first, spoken, chance)
+        for number in range(count):
+            first, together = _company(asked[task], others[task], chance)
             if task == "asr":
                 answer = " ".join(_sentence(row["answer"]) for row in together)
             else:
                 chance.shuffle(together)
                 answer = first["answer"]
-            found.append(
-                _joined(together, first | {"id": f"joined-{number:05}-{task}", "answer": answer}, tail)
-            )
+            own = {"id": f"joined-{number:05}-{task}", "answer": answer}
+            found.append(_joined(together, first | own, tail))
     return found
 
 
-def _company(first: dict[str, Any], others: Sequence[dict[str, Any]], chance: Random) -> list[dict[str, Any]]:
-    """A row and others after it, until no other that is drawn fits in."""
-    longest = chance.uniform(*SECONDS)
-    together, seconds, misses = [first], first["duration"], 0
-    while misses < TRIES:
-        more = chance.choice(others)
-        if seconds + 1 + more["duration"] > longest:
-            misses += 1
-            continue
-        together.append(more)
-        seconds += more["duration"] + PAUSE * STATE_S
-    return together
+def _company(
+    firsts: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], chance: Random
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A row, and it with others after it, until none that is drawn fits in.
+
+    Raises DataError where no two fit.
+    """
+    for _ in range(MOST_DRAWS if firsts and others else 0):
+        first, longest = chance.choice(firsts), chance.uniform(*SECONDS)
+        together, seconds, misses = [first], first["duration"], 0
+        while misses < TRIES:
+            more = chance.choice(others)
+            if seconds + 1 + more["duration"] > longest or _place(more) in map(_place, together):
+                misses += 1
+                continue
+            together.append(more)
+            seconds += more["duration"] + PAUSE * STATE_S
+        if len(together) > 1:
+            return first, together
+    raise DataError(
+        f"No two clips of this corpus fit into {SECONDS[1]:.0f} s together. Take `join` out of the config."
+    )
 
 
 def _joined(together: Sequence[dict[str, Any]], row: dict[str, Any], tail: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from training.asking import clip_of, more_questions, voices_of
 from training.audiollm_config import MAY_CHANGE, AudioLLMRun
-from training.audiollm_trainer import AudioLLMTrainer
+from training.audiollm_trainer import AudioLLMTrainer, begin_from
 from training.batches import Batches
 from training.build_model import DTYPES, Built, build
 from training.ctc import CtcHead, ctc_loss
@@ -108,7 +108,7 @@ def row_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def stage_2(run: MiniRun) -> AudioLLMRun:
-    """The run of stage 2 as its own config: it goes on from the warmed-up adapter."""
+    """The run of stage 2 as its own config: it goes on from the warmed-up adapter, or from another run's."""
     tail = run.features.tail if run.features.short else None
     warm = dataclasses.replace(run.listen.model, adapter_weights=run.warm_up.run / ADAPTER, tail=tail)
     return dataclasses.replace(run.listen, model=warm)
@@ -124,6 +124,8 @@ def listen(run: MiniRun, resume: bool = False) -> Built:
         raise ConfigError("The mini model is trained by one process: start it without torchrun.")
     checkpoint = start(config, config.run, MAY_CHANGE, resume)
     built = build(config)
+    if config.model.trained_weights and not checkpoint:
+        begin_from(built.model, config.model.trained_weights)
     trainer = trainer_of(run, config, built, step_of(checkpoint))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step % config.every.save:

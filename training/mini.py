@@ -75,6 +75,8 @@ def mini(run: MiniRun, resume: bool = False) -> dict[str, Any]:
         run_folder.check_empty(run.warm_up.run)
     elif (run.listen.run / WHOLE).is_file():  # a finished step is not done again, so it must be the same one
         run_folder.check_same(run, run.listen.run, MAY_GO_ON_WITH, WHOLE)
+    if run.listen.model.trained_weights and not run_folder.checkpoints(run.listen.run):
+        run_folder.check_trained(run.listen.model.trained_weights)  # now, and not hours later
     configs.save(run, run.listen.run / WHOLE)
     steps = Steps(run.listen.run / DONE) if resume else Steps(_fresh(run.listen.run / DONE))
     steps.do("features", lambda: features.of_run(run))

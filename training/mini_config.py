@@ -105,6 +105,8 @@ class MiniRun:
             )
         if any(times < 1 for times in self.repeat.values()):
             raise ValueError("repeat says how often a task's rows are heard in an epoch: at least once.")
+        if any(count < 1 for count in (*self.ask.values(), *self.join.values())):
+            raise ValueError("ask and join say how many rows of a task there are more: at least one.")
         if any(weight < 0 for weight in self.weigh.values()):
             raise ValueError("weigh says how much a task's rows count: 0 or more.")
         for key, tasks in (("repeat", self.repeat), ("weigh", self.weigh)):

@@ -43,6 +43,15 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
+def check_trained(weights: Path) -> None:
+    """Raise ConfigError unless a run's `model.trained_weights` lie in a whole checkpoint."""
+    if not (weights.is_file() and is_whole(weights.parent)):
+        raise ConfigError(
+            f"model.trained_weights: {weights} is not there, or its checkpoint is not whole. Train the run "
+            f"that makes it first, or name the trainable.safetensors of another {PREFIX}STEP."
+        )
+
+
 def mark_whole(checkpoint: Path) -> None:
     """Say that a checkpoint is whole, once its files are on the disk."""
     sizes = {}

@@ -20,7 +20,7 @@ import torch
 from training import config as configs
 from training.audiollm_config import MAY_CHANGE, AudioLLMRun
 from training.audiollm_data import eval_examples, mixture_hash, mixture_of, training_examples
-from training.audiollm_trainer import AudioLLMTrainer
+from training.audiollm_trainer import AudioLLMTrainer, begin_from
 from training.build_model import DTYPES, Built, build
 from training.devices import peak_flops
 from training.distributed import arguments
@@ -45,7 +45,10 @@ def train(run: AudioLLMRun, resume: bool = False) -> None:
     if step >= run.schedule.steps:
         sys.stderr.write(f"All {step} steps are made: python -m training.export {run.run} DIR\n")
         return
-    trainer = trainer_of(run, build(run), step)
+    built = build(run)
+    if run.model.trained_weights and not checkpoint:
+        begin_from(built.model, run.model.trained_weights)
+    trainer = trainer_of(run, built, step)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if run.data.eval and run.schedule.steps % run.every.eval:
         trainer.evaluate()

@@ -127,12 +127,17 @@ _SUMMARISE = _any(
     _ABOUT,
 )
 _SPEAKER = _any(
-    r"\bwho(?: is| are| was| were|'s) (?:the )?(?:speaking|talking|speakers?|talkers?)\b",
-    r"^(?:and )?who speaks\b",
+    # "Who is speaking?", and not what is said of one, as in "Who is the speaker talking about?"
+    r"\bwho(?: is| are| was| were|'s) (?:(?:the )?(?:speakers?|talkers?)|speaking|talking)\b(?!')"
+    r"(?! (?:about|to|with|at|for|of|next|first|last|talking|speaking|calling|saying|asking)\b)",
+    r"^(?:and )?who speaks\b(?! (?:about|to|with|at|for|first|next|last)\b)",
     r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:gender|sex)\b|\bgender\b|\bsex of\b",
-    rf"\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?(?:male|female|man|woman|boy|girl)\b",
-    r"\b(?:male or female|female or male|man or (?:a )?woman|woman or (?:a )?man|boy or (?:a )?girl)\b",
+    rf"\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?(?:males?|females?|man|men|woman|women|boys?|girls?)\b",
+    r"\b(?:males? or (?:a )?females?|females? or (?:a )?males?)\b",
+    r"\b(?:boys? or (?:a )?girls?|girls? or (?:a )?boys?)\b",
+    r"\b(?:(?:man|men) or (?:a )?(?:woman|women)|(?:woman|women) or (?:a )?(?:man|men))\b",
 )
+_DESCRIBE = re.compile(r"\bdescribe (?:the|each|this|every|all) (?:speakers?|voices?)")
 _PERSON = _any(
     r"^who said (?:it|this|that)\b",
     r"\bhow many (?:different |distinct |other )*"
@@ -174,10 +179,11 @@ def understand(instruction: str) -> list[Intent]:
     text = _plain(instruction)
     if _TALK.search(text):
         return [Intent(Task.TALK)]
+    # Of who asks for all of a voice, what can be told is told; who asks for one thing wants that.
+    if _PERSON.search(text) and not _DESCRIBE.search(text):
+        return [Intent(Task.PERSON)]
     if _SPEAKER.search(text):
         return [Intent(Task.SPEAKER)]
-    if _PERSON.search(text):
-        return [Intent(Task.PERSON)]
     if _SOUND.search(text):
         return [Intent(Task.SOUND)]
     asked: list[Intent] = []

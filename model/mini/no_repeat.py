@@ -13,7 +13,10 @@ class NoRepeat:
     """The tokens of an answer and what has followed each (n - 1)-gram of them."""
 
     def __init__(self, size: int, prompt: Iterable[int] = (), free: Iterable[int] = ()) -> None:
-        """`size` is n, at least 2; 0 bans nothing. `prompt` counts from the start; `free` is never banned."""
+        """`size` is n, at least 2; 0 bans nothing. `prompt` counts from the start.
+
+        `free` tokens are never banned, nor is what follows (n - 1) of them, such as a mark of who speaks.
+        """
         self._size = size
         self._free = frozenset(free)
         self._tokens: list[int] = []
@@ -31,7 +34,8 @@ class NoRepeat:
         """The tokens that would repeat an n-gram now."""
         if not self._size or len(self._tokens) < self._size:
             return set()
-        return self._followers.get(self._last(), set()) - self._free
+        last = self._last()
+        return set() if self._free.issuperset(last) else self._followers.get(last, set()) - self._free
 
     def _last(self) -> tuple[int, ...]:
         return tuple(self._tokens[len(self._tokens) - self._size + 1 :])

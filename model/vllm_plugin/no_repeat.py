@@ -129,8 +129,8 @@ def ban(
     """Set to -inf, in place, what would repeat an n-gram of `size` tokens.
 
     `logits` [rows, vocabulary]; `tokens` [rows, longest], right-padded with anything; `lengths` [rows], where
-    0 leaves a row alone; `begins` [rows], the first token that counts; `free` [tokens] are never banned. No
-    data-dependent shapes, so that a GPU is never waited for.
+    0 leaves a row alone; `begins` [rows], the first token that counts; `free` [tokens] are never banned, nor
+    is what follows (n - 1) of them. No data-dependent shapes, so that a GPU is never waited for.
     """
     longest = tokens.shape[1]
     first = lengths.unsqueeze(1) - size + 1  # of the n-gram that is being begun
@@ -143,6 +143,8 @@ def ban(
     follower = torch.arange(size - 1, longest, device=tokens.device)
     same &= follower < lengths.unsqueeze(1)
     same &= follower - (size - 1) >= begins.unsqueeze(1)
+    if free is not None:
+        same &= ~torch.isin(last, free).all(1, keepdim=True)
     vocabulary = logits.shape[1]
     # One column more than there are tokens takes what is not to be banned.
     columns = torch.where(same, tokens[:, size - 1 :], vocabulary)

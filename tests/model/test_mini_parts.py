@@ -149,6 +149,15 @@ def test_what_has_followed_is_banned() -> None:
     assert NoRepeat(3, [1, 1]).banned() == set()
 
 
+def test_who_speaks_may_begin_as_before() -> None:
+    """A mark is let through, and so is the word after it; what goes on from there is not."""
+    mark, said = [1, 2, 3], [7, 8, 9]
+    assert NoRepeat(4, mark + said + mark).banned() == {7}
+    assert NoRepeat(4, mark + said + mark, free=mark).banned() == set()
+    assert NoRepeat(4, mark + said + mark[:2], free=mark).banned() == set()
+    assert NoRepeat(4, mark + said + mark + said[:1], free=mark).banned() == {8}
+
+
 def test_tokens_are_drawn_from_the_likeliest_by_their_shares() -> None:
     logits = np.log(np.float32([0.5, 0.3, 0.15, 0.05])).astype(np.float32)
     assert Choice()(logits) == 0

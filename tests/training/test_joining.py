@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 from safetensors.torch import save_file
 
+from training.errors import DataError
 from training.feature_store import ROWS as SCHEMA
 from training.feature_store import STATES, Features, shard_path
 from training.joining import PAUSE, SECONDS, joined_rows
@@ -48,6 +50,7 @@ def test_all_that_is_said_is_written_in_order_up_to_a_window() -> None:
         shards = [shard for shard, _, _ in row["parts"]]
         assert row["answer"] == " ".join(f"It is {shard}." for shard in shards)
         assert 40 not in shards  # two speak there
+        assert len(shards) == len({*shards}) > 1
         sound = sum(ROWS[shard]["duration"] for shard in shards[:-1])
         assert row["duration"] <= SECONDS[1] + 1
         for shard, start, count in row["parts"][:-1]:
@@ -66,9 +69,18 @@ def test_a_question_is_about_one_of_the_clips_at_any_place() -> None:
     places = set()
     for row in joined:
         assert row["instruction"] == "Which number?"
-        places.add([str(shard) for shard, _, _ in row["parts"]].index(row["answer"]))
+        shards = [shard for shard, _, _ in row["parts"]]
+        places.add([str(shard) for shard in shards].index(row["answer"]))
+        asked = [shard for shard in shards if shard % 2 == 0]  # clips that are asked about have even numbers
+        assert [str(shard) for shard in asked] == [row["answer"]] and len(shards) > 1
     assert len(places) > 2
-    assert joined_rows(ROWS, {}, TAIL, 1) == joined_rows([], {"asr": 5, "sqa": 5}, TAIL, 1) == []
+    assert joined_rows(ROWS, {}, TAIL, 1) == []
+
+
+@pytest.mark.parametrize("rows", [[], [clip(1, 25.0), clip(2, 26.0)], [clip(1, 2.0)]])
+def test_clips_that_do_not_fit_together_are_told(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(DataError, match="Take `join` out of the config"):
+        joined_rows(rows, {"asr": 1}, TAIL, 1)
 
 
 def test_states_of_several_clips_are_read_one_after_another(tmp_path: Path) -> None:

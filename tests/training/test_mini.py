@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -16,16 +17,18 @@ from tests.speech import ROOT
 from tests.training import tiny_mini, tiny_whisper
 from tests.training.tiny import losses, write
 from training.audiollm_config import AudioLLMRun
+from training.audiollm_trainer import WEIGHTS
 from training.build_model import build
 from training.config import load
 from training.data import schema
 from training.errors import CheckpointMismatch, ConfigError, DataError
 from training.feature_store import Features
 from training.features import folder_of
-from training.listen import listen, stage_2
-from training.mini import evaluate, mini
+from training.listen import listen, stage_2, trainer_of
+from training.mini import evaluate, mini, trained
 from training.mini_config import MiniRun
 from training.mini_evaluation import Listener
+from training.run_folder import mark_whole
 from training.states import StateExamples, embedded
 from training.turns import Turns
 from training.warm_up import warm_up
@@ -119,17 +122,42 @@ def test_only_adapter_and_lora_are_trained_and_resumed_to_the_bit(run: MiniRun) 
 
 
 def test_a_run_goes_on_from_what_another_has_trained(run: MiniRun, tmp_path: Path) -> None:
-    path = run.listen.run / "checkpoint-4/trainable.safetensors"
-    changed = [f"listen.run={tmp_path / 'on'}", f"listen.model.trained_weights={path}", "join={asr: 8}"]
+    path = shutil.copytree(run.listen.run / "checkpoint-4", tmp_path / "first" / "checkpoint-4") / WEIGHTS
+    changed = [f"listen.run={tmp_path / 'on'}", f"listen.model.trained_weights={path}"]
+    changed.append("listen.optimiser.peak_lr=0.0")
     further = load(MiniRun, run.report.with_name("mini.yaml"), changed)
-    held, begun = load_file(path), build(stage_2(further)).model.state_dict()
-    assert all(torch.equal(held[name], begun[name]) for name in held)
     assert warm_up(further, resume=True) == warm_up(run, resume=True)  # is not done again
     listen(further)
-    after = load_file(tmp_path / "on/checkpoint-4/trainable.safetensors")
-    assert not all(torch.equal(held[name], after[name]) for name in held)
-    with pytest.raises(CheckpointMismatch, match="is not there or is no safetensors file"):
-        build(stage_2(load(MiniRun, run.report.with_name("mini.yaml"), [*changed, changed[1] + "x"])))
+    held, after = load_file(path), load_file(tmp_path / "on/checkpoint-4/trainable.safetensors")
+    assert all(torch.equal(held[name], after[name]) for name in held)
+    path.unlink()
+    assert trained(further)  # by its own checkpoint: only the beginning needs the other's
+    with pytest.raises(ConfigError, match="is not there, or its checkpoint is not whole"):
+        mini(
+            load(MiniRun, run.report.with_name("mini.yaml"), [*changed, f"listen.run={tmp_path / 'new'}"]),
+            True,
+        )
+
+
+def test_what_was_trained_over_other_weights_is_refused(run: MiniRun, tmp_path: Path) -> None:
+    other = shutil.copytree(run.listen.run / "checkpoint-4", tmp_path / "checkpoint-4")
+    base = json.loads((other / "base.json").read_text())
+    (other / "base.json").write_text(json.dumps({**base, "frozen": base["frozen"][::-1]}))
+    mark_whole(other)
+    changed = [f"listen.run={tmp_path / 'on'}", f"listen.model.trained_weights={other / WEIGHTS}"]
+    with pytest.raises(CheckpointMismatch, match="other frozen weights"):
+        listen(load(MiniRun, run.report.with_name("mini.yaml"), changed))
+
+
+def test_joined_clips_are_learnt_from_by_ctc_too(run: MiniRun) -> None:
+    joining = dataclasses.replace(run, join={"asr": 8})
+    built = build(stage_2(joining))
+    trainer = trainer_of(joining, stage_2(joining), built, 0)
+    examples = trainer.train_dataset._items
+    joined = [place for place, row in enumerate(examples.rows) if row["id"].startswith("joined-")]
+    assert len(joined) > 1  # but for what is too long
+    batch = trainer.data_collator([[examples[place] for place in joined]])
+    assert any(batch["spoken"])
 
 
 def test_a_corpus_that_says_nothing_of_voices_teaches_none(run: MiniRun, tmp_path: Path) -> None:
@@ -163,6 +191,9 @@ def test_a_tasks_rows_are_heard_as_often_as_the_config_says(run: MiniRun) -> Non
     ("changed", "said"),
     [
         ("listen.model.tail=50", "features.short"),
+        ("ask={gender: 0}", "at least one"),
+        ("join={asr: -5}", "at least one"),
+        ("join={gender: 5}", "tasks to join are asr, sqa"),
         ("ask={sqa: 5}", "a voice tells gender, accent"),
         ("listen.model.train_encoder=true", "train_encoder: false"),
         ("listen.model.stack=12", "1, 3, 5 or 15"),

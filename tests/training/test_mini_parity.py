@@ -38,7 +38,7 @@ from training.errors import run as run_command
 from training.lora import add_lora
 from training.parts import load_encoder
 from training.run_folder import CONFIG, mark_whole
-from training.ship import main, ship, shipped_tensors, tuned, write
+from training.ship import main, may_repeat, ship, shipped_tensors, tuned, write
 
 VOCABULARY = 512
 SPEECH = VOCABULARY - 1
@@ -155,6 +155,12 @@ def test_the_number_of_threads_changes_no_bit() -> None:
         ours.score(ids, [ours.speech_embeddings(window)]) for ours in (as_numpy(model), as_numpy(model, 3))
     )
     assert np.array_equal(one, three)
+
+
+def test_digits_and_marks_of_who_speaks_may_be_said_again(run: tuple[AudioLLMRun, Built]) -> None:
+    tokenizer = run[1].processor.tokenizer
+    tokens = tokenizer.convert_ids_to_tokens(list(may_repeat(tokenizer)))
+    assert {*tokens} == {*"0123456789", "<", "Ġ<", "Spe", "aker", ">", ":"}
 
 
 def test_a_token_at_a_time_gives_what_a_whole_text_gives() -> None:
