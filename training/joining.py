@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from model.geometry import SAMPLE_RATE, STATE_SAMPLES, states_in
+from training.data.synthesise.texts.templates import sentence
 from training.errors import DataError
 
 JOINED = ("asr", "sqa")  # tasks: all that is said, and a question about one of the clips
@@ -45,7 +46,7 @@ def joined_rows(
         for number in range(count):
             first, together = _company(asked[task], others[task], chance)
             if task == "asr":
-                answer = " ".join(_sentence(row["answer"]) for row in together)
+                answer = " ".join(sentence(row["answer"].strip()) for row in together)
             else:
                 chance.shuffle(together)
                 answer = first["answer"]
@@ -94,9 +95,3 @@ def _states(row: Mapping[str, Any], after: int) -> int:
 
 def _place(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["shard"], row["start"]
-
-
-def _sentence(text: str) -> str:
-    """A transcript that another may follow."""
-    text = text.strip()
-    return text if text[-1:] in ".?!" else f"{text}."

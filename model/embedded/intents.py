@@ -131,7 +131,7 @@ _SPEAKER = _any(
     r"\bwho(?: is| are| was| were|'s) (?:(?:the )?(?:speakers?|talkers?)|speaking|talking)\b(?!')"
     r"(?! (?:about|to|with|at|for|of|next|first|last|talking|speaking|calling|saying|asking)\b)",
     r"^(?:and )?who speaks\b(?! (?:about|to|with|at|for|first|next|last)\b)",
-    r"\b(?:speaker|voice|person|caller)(?:'s|s')? (?:gender|sex)\b|\bgender\b|\bsex of\b",
+    r"\bgender\b|\bsex of\b|\b(?:speaker|voice|person|caller)(?:'s|s')? sex\b",
     rf"\b(?:is|are|was|were) {_SOMEBODY} (?:a |an )?(?:males?|females?|man|men|woman|women|boys?|girls?)\b",
     r"\b(?:males? or (?:a )?females?|females? or (?:a )?males?)\b",
     r"\b(?:boys? or (?:a )?girls?|girls? or (?:a )?boys?)\b",

@@ -133,14 +133,14 @@ def filled(kind: str, chance: Random) -> Filled:
         number,
         said,
         tuple(
-            (slots.fill(question), _sentence(slots.fill(answer)))
+            (slots.fill(question), sentence(slots.fill(answer)))
             for question, answer in template.get("facts", ())
             if slots.knows(question + answer)
         ),
         slots.fill(template.get("gist", "")),
         slots.fill(template.get("malay", ""), "malay"),
         slots.fill(template.get("chinese", ""), "chinese"),
-        _sentence(slots.fill(template.get("answer", ""))),
+        sentence(slots.fill(template.get("answer", ""))),
     )
 
 
@@ -151,6 +151,6 @@ def _tidy(text: str) -> str:
     return re.sub(r"(?:^|(?<=[.?!] ))[a-z]", lambda match: match[0].upper(), text)
 
 
-def _sentence(text: str) -> str:
-    """With a full stop, as answers are written."""
+def sentence(text: str) -> str:
+    """A text with a full stop where it has no mark at its end, as answers are written."""
     return text if not text or text[-1] in ".?!" else f"{text}."
