@@ -9,11 +9,15 @@ in it: the states are those of each clip alone, while in serving it hears all of
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from model.geometry import SAMPLE_RATE, STATE_SAMPLES, states_in
+from training.asking import clip_of
 from training.data.synthesise.texts.templates import sentence
 from training.errors import DataError
 
@@ -23,15 +27,22 @@ STATE_S = STATE_SAMPLES / SAMPLE_RATE
 TRIES = 4  # draws that do not fit, until it is enough
 MOST_DRAWS = 1_000  # of first clips, until one has company
 PAUSE = 15  # states that are heard after a clip before the next one
+CONVERSATIONS = 0.3  # of joined transcripts, where voices are known
+LONGEST_TURN = 8.0  # s
 
 
 def joined_rows(
-    rows: Sequence[dict[str, Any]], wanted: Mapping[str, int], tail: int, seed: int
+    rows: Sequence[dict[str, Any]],
+    wanted: Mapping[str, int],
+    tail: int,
+    seed: int,
+    voices: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """So many rows of each task about several clips of `rows`, of which one speaks alone in each.
 
-    Their `parts` are the shard, first state and number of states of each clip; the last keeps `tail` states
-    after its sound. Raises DataError where no two clips fit together.
+    Where `voices` says by the clips' ids who speaks, some transcripts are of two who take turns. The `parts`
+    of a row are the shard, first state and number of states of each clip; the last keeps `tail` states after
+    its sound. Raises DataError where no two clips fit together.
     """
     spoken = [row for row in rows if row["task"] == "asr" and "<" not in row["answer"]]
     alone = {_place(row) for row in spoken}
@@ -40,13 +51,20 @@ def joined_rows(
     # A question is answered by one clip only: there is none about the others.
     asked = {"asr": spoken, "sqa": [row for row in questions if _place(row) in alone]}
     others = {"asr": spoken, "sqa": [row for row in spoken if _place(row) not in about]}
+    turns = _turns(spoken, voices)
     chance = Random(f"joining/{seed}")
     found = []
     for task, count in wanted.items():
         for number in range(count):
-            first, together = _company(asked[task], others[task], chance)
+            talks = task == "asr" and len(turns) > 1 and chance.random() < CONVERSATIONS
+            first, together = (
+                _conversation(turns, chance) if talks else _company(asked[task], others[task], chance)
+            )
             if task == "asr":
-                answer = " ".join(sentence(row["answer"].strip()) for row in together)
+                said = [sentence(row["answer"].strip()) for row in together]
+                if talks:
+                    said = [f"<Speaker{place % 2 + 1}>: {words}" for place, words in enumerate(said)]
+                answer = " ".join(said)
             else:
                 chance.shuffle(together)
                 answer = first["answer"]
@@ -77,6 +95,33 @@ def _company(
     raise DataError(
         f"No two clips of this corpus fit into {SECONDS[1]:.0f} s together. Take `join` out of the config."
     )
+
+
+def _turns(
+    spoken: Sequence[dict[str, Any]], voices: Mapping[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The short clips of each voice that has several."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in spoken:
+        if row["duration"] <= LONGEST_TURN and (voice := voices.get(clip_of(row))):
+            found[voice].append(row)
+    return {voice: clips for voice, clips in sorted(found.items()) if len(clips) > 1}
+
+
+def _conversation(
+    turns: Mapping[str, Sequence[dict[str, Any]]], chance: Random
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The first of some clips, and all of them: two voices in turn, until there is no more room or word."""
+    longest = chance.uniform(*SECONDS)
+    one, other = (chance.sample(turns[voice], len(turns[voice])) for voice in chance.sample([*turns], 2))
+    together: list[dict[str, Any]] = []
+    seconds = 0.0
+    for row in chain.from_iterable(zip(one, other, strict=False)):
+        if len(together) > 1 and seconds + 1 + row["duration"] > longest:
+            break
+        together.append(row)
+        seconds += row["duration"] + PAUSE * STATE_S
+    return together[0], together
 
 
 def _joined(together: Sequence[dict[str, Any]], row: dict[str, Any], tail: int) -> dict[str, Any]:

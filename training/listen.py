@@ -25,6 +25,7 @@ from training.feature_store import STATES, Features
 from training.features import folder_of
 from training.flops import flops_of
 from training.frozen import fingerprint
+from training.from_shipped import begin_with, shipped_tensors_of
 from training.joining import joined_rows
 from training.left_out import LeftOut
 from training.meters import Meter
@@ -126,6 +127,8 @@ def listen(run: MiniRun, resume: bool = False) -> Built:
     built = build(config)
     if config.model.trained_weights and not checkpoint:
         begin_from(built.model, config.model.trained_weights)
+    if checkpoint is None:
+        begin_with(built.model, shipped_tensors_of(run), lora=True)
     trainer = trainer_of(run, config, built, step_of(checkpoint))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step % config.every.save:
@@ -138,7 +141,9 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     model, tokenizer = built.model, built.processor.tokenizer
     features = Features(folder_of(run, "corpus"), "train")
     asked = more_questions(features.rows, run.listen.data.train, "train", run.ask, config.seed)
-    joined = joined_rows(features.rows, run.join, run.features.tail, config.seed)
+    voices = voices_of(run.listen.data.train, "train") if run.voice_weight else {}
+    names = {clip: voice.name for clip, voice in voices.items()}
+    joined = joined_rows(features.rows, run.join, run.features.tail, config.seed, names)
     examples = StateExamples(
         features,
         Turns(built.processor, config.data.max_tokens),
@@ -150,7 +155,6 @@ def trainer_of(run: MiniRun, config: AudioLLMRun, built: Built, resumed_at: int)
     LeftOut(config.run, 0).write(tuple(examples.left_out))
     embeddings = model.get_input_embeddings().weight.detach()
     head, words = load_head(run.warm_up.run, embeddings, tokenizer)
-    voices = voices_of(run.listen.data.train, "train") if run.voice_weight else {}
     settings = arguments(config, model, use_cpu=True)  # as the warm-up: heads and states are there
     if settings.device.type == "cpu":  # a step with torch's own attention takes a third more time there
         model.text_decoder.set_attn_implementation("eager")

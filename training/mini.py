@@ -27,6 +27,7 @@ from training.build_model import Built, build
 from training.data.files import write_text
 from training.errors import DataError
 from training.errors import run as run_command
+from training.from_shipped import shipped_tensors_of
 from training.listen import listen, stage_2
 from training.mini_config import MiniRun
 from training.mini_evaluation import SPLITS, Listener, Reading
@@ -77,6 +78,8 @@ def mini(run: MiniRun, resume: bool = False) -> dict[str, Any]:
         run_folder.check_same(run, run.listen.run, MAY_GO_ON_WITH, WHOLE)
     if run.listen.model.trained_weights and not run_folder.checkpoints(run.listen.run):
         run_folder.check_trained(run.listen.model.trained_weights)  # now, and not hours later
+    if not run_folder.checkpoints(run.warm_up.run):
+        shipped_tensors_of(run)
     configs.save(run, run.listen.run / WHOLE)
     steps = Steps(run.listen.run / DONE) if resume else Steps(_fresh(run.listen.run / DONE))
     steps.do("features", lambda: features.of_run(run))

@@ -72,6 +72,7 @@ class MiniRun:
     features: FeaturesConfig
     warm_up: WarmUpConfig
     listen: AudioLLMRun
+    shipped: Path | None = None  # what the run goes on from, see training.from_shipped
     ctc_weight: float = 0.3  # of the CTC loss beside the language model's
     voice_weight: float = 0.0  # of what a clip's voice tells, see training.voice
     eval_rows: int = 200  # of held-out voices and of people each
@@ -95,6 +96,8 @@ class MiniRun:
             raise ValueError("leave listen.model.adapter_weights out: the warm-up makes them.")
         if model.tail is not None:
             raise ValueError("leave listen.model.tail out: features.short and features.tail say it.")
+        if self.shipped is not None and model.trained_weights is not None:
+            raise ValueError("shipped and listen.model.trained_weights both say what to go on from: leave one out.")
         if self.listen.spec_augment is not None:
             raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
         if self.eval_rows < 2 or min(self.ctc_weight, self.voice_weight) < 0:

@@ -35,6 +35,7 @@ from training.errors import DataError
 from training.errors import run as run_command
 from training.feature_store import STATES, Features
 from training.features import folder_of
+from training.from_shipped import begin_with, shipped_tensors_of
 from training.left_out import LeftOut
 from training.meters import Meter
 from training.mini_config import MiniRun
@@ -261,6 +262,8 @@ def warm_up(run: MiniRun, resume: bool = False) -> dict[str, float]:
         else None
     )
     ear = Ear(run, clips[0].states.shape[1], every[words.vocabulary], size_of(every), upper)
+    if checkpoint is None:
+        begin_with(ear, shipped_tensors_of(run), lora=False)
     settings = _arguments(run)
     dtype = torch.bfloat16 if settings.bf16 else torch.float32
     trainer = WarmUpTrainer(

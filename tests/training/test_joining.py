@@ -64,6 +64,21 @@ def test_all_that_is_said_is_written_in_order_up_to_a_window() -> None:
     assert joined == joined_rows(ROWS, {"asr": 300}, TAIL, 1) != joined_rows(ROWS, {"asr": 300}, TAIL, 2)
 
 
+def test_some_are_of_two_who_take_turns() -> None:
+    voices = {f"clip-{number}": ("bella", "liam", "river")[number % 3] for number in range(39)}
+    joined = joined_rows(ROWS, {"asr": 300, "sqa": 50}, TAIL, 1, voices | {"clip-41": "bella", "clip-39": "once"})
+    talks = [row for row in joined if row["answer"].startswith("<Speaker1>: ")]
+    assert 50 < len(talks) < 150 and all(row["task"] == "asr" for row in talks)
+    for row in talks:
+        shards = [shard for shard, _, _ in row["parts"]]
+        marks = [f"<Speaker{place % 2 + 1}>: It is {shard}." for place, shard in enumerate(shards)]
+        assert row["answer"] == " ".join(marks)
+        heard = [voices[f"clip-{shard}"] for shard in shards]
+        assert len({*heard[::2]}) == len({*heard[1::2]}) == 1 and heard[0] != heard[1]
+        assert len(shards) == len({*shards}) > 1 and row["kept"] <= 1_500
+    assert len({len(row["parts"]) for row in talks}) > 3
+
+
 def test_a_question_is_about_one_of_the_clips_at_any_place() -> None:
     joined = joined_rows(ROWS, {"sqa": 200}, TAIL, 1)
     places = set()

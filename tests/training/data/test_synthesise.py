@@ -114,6 +114,30 @@ def test_killed_and_run_again_with_other_processes_the_bytes_are_the_same(
     assert bytes_of(config.out) == bytes_of(whole)
 
 
+def test_a_part_can_be_made_alone_and_the_rest_later(whole: Path, tmp_path: Path) -> None:
+    config = small(tmp_path / "part", processes=1)
+    path = tmp_path / "synthesise.yaml"
+    path.write_text(dump(config))
+    assert main(["--config", str(path), "--shards", "1-7"]) == 0
+    known = {entry["id"] for entry in read_index(config.out).to_pylist()}
+    every = {entry["id"] for entry in read_index(whole).to_pylist()}
+    first = {row["id"] for row in read_shard(shards(whole, "train")[0]).to_pylist()}
+    assert known == every - first
+    assert main(["--config", str(path)]) == 0
+    assert bytes_of(config.out) == bytes_of(whole)
+
+
+def test_shards_that_there_are_not_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "synthesise.yaml"
+    path.write_text(dump(small(tmp_path / "part")))
+    assert main(["--config", str(path), "--shards", "2-9"]) != 0
+    assert "No shard of train is among 2 to 9: they are 0 to 1." in capsys.readouterr().err
+    for wrong in ("7", "3-1", "a-b"):
+        with pytest.raises(SystemExit):
+            main(["--config", str(path), "--shards", wrong])
+        assert "is not two numbers such as 47-90" in capsys.readouterr().err
+
+
 def test_a_lost_worker_is_said_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "synthesise.yaml"
     path.write_text(dump(small(tmp_path / "out", processes=1)))

@@ -2,6 +2,7 @@
 
 python -m training.data.synthesise --config training/configs/synthesise_mini.yaml  # goes on where it stopped
 python -m training.data.synthesise --config FILE --dry-run --set clips.train=500   # what it would make
+python -m training.data.synthesise --config FILE --shards 47-90  # a part of it: others on another machine
 python -m training.data.synthesise --config FILE --so-far  # index what is there by now
 python -m training.data.synthesise --human corpora/human                            # from Debian packages
 """
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     kind.add_argument("--human", type=Path, metavar="DIR", help="where to put dev and test sets of people")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
+    parser.add_argument(
+        "--shards", type=_shards, metavar="FIRST-LAST", help="of train, make these shards only (0-9: the first ten)"
+    )
     parser.add_argument("--so-far", action="store_true", help="index the finished shards, and make no more")
     chosen = parser.parse_args(arguments)
 
@@ -49,7 +53,15 @@ def _result(chosen: argparse.Namespace) -> dict[str, Any]:
     config = load(Synthesis, chosen.config, chosen.overrides)
     if chosen.so_far:
         return {"out": str(config.out)} | describe(config)["total"]
-    return planned(config) if chosen.dry_run else build(config)
+    return planned(config) if chosen.dry_run else build(config, chosen.shards)
+
+
+def _shards(text: str) -> range:
+    """The numbers from FIRST to LAST."""
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers such as 47-90")
+    return range(int(first), int(last) + 1)
 
 
 if __name__ == "__main__":

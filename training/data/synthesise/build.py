@@ -25,7 +25,7 @@ from model.embedded.weights import WeightsError
 from training.data.schema import SAMPLE_RATE, SPLITS, row, write_index, write_shard
 from training.data.synthesise.clips import Clip, Stage, made
 from training.data.synthesise.config import Synthesis
-from training.data.synthesise.corpus import begin, finish, is_finished, part, plain
+from training.data.synthesise.corpus import begin, describe, finish, is_finished, part, plain
 from training.data.synthesise.engines.all import Engines
 from training.errors import DataError
 
@@ -51,16 +51,25 @@ class Shard(NamedTuple):
         return self.path(out).exists() and part(out, self.split, self.number).exists()
 
 
-def build(config: Synthesis) -> dict[str, Any]:
+def build(config: Synthesis, only: range | None = None) -> dict[str, Any]:
     """Make what is missing; the figures of the corpus and of this run.
 
-    Raises DataError: a folder of another config, a full disk, weights that are missing, a lost worker.
+    With `only`, of train only the shards of these numbers: the rest may be made elsewhere, or later.
+    Raises DataError: a folder of another config, a full disk, weights that are missing, a lost worker, and
+    where `only` names no shard.
     """
     began = time.perf_counter()
+    shards = _shards(config)
+    wanted = shards if only is None else [each for each in shards if each.split != "train" or each.number in only]
+    if only is not None and not any(each.split == "train" for each in wanted):
+        last = max((each.number for each in shards if each.split == "train"), default=0)
+        raise DataError(f"No shard of train is among {only.start} to {only.stop - 1}: they are 0 to {last}.")
     begin(config)
-    missing = [] if is_finished(config.out) else [s for s in _shards(config) if not s.is_made(config.out)]
+    finished = is_finished(config.out)
+    missing = [] if finished else [each for each in wanted if not each.is_made(config.out)]
     seconds = _by_processes(config, missing) if missing else 0.0
-    total: dict[str, Any] = finish(config)["total"]
+    whole = finished or all(each.is_made(config.out) for each in shards)
+    total: dict[str, Any] = (finish(config) if whole else describe(config))["total"]
     wall = time.perf_counter() - began
     return total | {
         "out": str(config.out),
