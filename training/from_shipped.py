@@ -1,4 +1,4 @@
-"""Go on from what ships: a folder of `training.ship` as a run's beginning, whose own run is gone or elsewhere.
+"""Go on from what ships: a folder of `training.ship` as the beginning of a run, where its own run is not kept.
 
 `MiniRun.shipped` names it. The warm-up begins with its adapter and the layers of the encoder that were tuned,
 and stage 2 with its LoRA. The head that reads the adapter by CTC does not ship, so the warm-up makes it anew.
@@ -22,7 +22,7 @@ LORA = ".lora_"
 def shipped_tensors_of(run: MiniRun) -> dict[str, Tensor]:
     """The tensors that a run goes on from, by their names in the model, in float32; none where it does not.
 
-    Raises ConfigError where the folder cannot be read, or holds a model of other parts or sizes than the run's.
+    Raises ConfigError where the folder cannot be read, or holds a model of other parts or sizes.
     """
     if run.shipped is None:
         return {}
@@ -65,4 +65,6 @@ def _check(run: MiniRun, shipped: Shipped, tensors: dict[str, Tensor]) -> None:
         ("tuned_layers", run.tuned_layers, len(layers)),
     ):
         if said != held:
-            raise ConfigError(f"{key} is {said}, and what ships in {run.shipped} has {held}. Make it the same.")
+            raise ConfigError(
+                f"{key} is {said}, and what ships in {run.shipped} has {held}. Make it the same."
+            )

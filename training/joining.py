@@ -97,9 +97,7 @@ def _company(
     )
 
 
-def _turns(
-    spoken: Sequence[dict[str, Any]], voices: Mapping[str, str]
-) -> dict[str, list[dict[str, Any]]]:
+def _turns(spoken: Sequence[dict[str, Any]], voices: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     """The short clips of each voice that has several."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in spoken:

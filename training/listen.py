@@ -24,8 +24,8 @@ from training.errors import ConfigError
 from training.feature_store import STATES, Features
 from training.features import folder_of
 from training.flops import flops_of
-from training.frozen import fingerprint
 from training.from_shipped import begin_with, shipped_tensors_of
+from training.frozen import fingerprint
 from training.joining import joined_rows
 from training.left_out import LeftOut
 from training.meters import Meter

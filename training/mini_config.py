@@ -97,7 +97,9 @@ class MiniRun:
         if model.tail is not None:
             raise ValueError("leave listen.model.tail out: features.short and features.tail say it.")
         if self.shipped is not None and model.trained_weights is not None:
-            raise ValueError("shipped and listen.model.trained_weights both say what to go on from: leave one out.")
+            raise ValueError(
+                "shipped and listen.model.trained_weights both say what to go on from: leave one out."
+            )
         if self.listen.spec_augment is not None:
             raise ValueError("leave listen.spec_augment out: states cannot be masked as mel frames are.")
         if self.eval_rows < 2 or min(self.ctc_weight, self.voice_weight) < 0:

@@ -1,4 +1,4 @@
-"""A run goes on from what ships: every number of it is in place, and what does not fit is refused in words."""
+"""A run goes on from what ships: every number of it is in place; what does not fit is refused in words."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def test_a_run_goes_on_from_what_ships(folder: Path) -> None:
 def test_what_does_not_fit_is_refused_before_any_work(folder: Path, changed: str, said: str) -> None:
     path = write(folder / "refused.yaml", settings(folder, SHIPPED))
     with pytest.raises(ConfigError, match=said):
-        mini(load(MiniRun, path, [changed, f"listen.run={folder / 'refused'}", f"warm_up.run={folder / 'no'}"]))
+        mini(
+            load(MiniRun, path, [changed, f"listen.run={folder / 'refused'}", f"warm_up.run={folder / 'no'}"])
+        )
 
 
 def test_weights_that_were_trained_over_others_are_refused(folder: Path, tmp_path: Path) -> None:

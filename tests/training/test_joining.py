@@ -66,7 +66,9 @@ def test_all_that_is_said_is_written_in_order_up_to_a_window() -> None:
 
 def test_some_are_of_two_who_take_turns() -> None:
     voices = {f"clip-{number}": ("bella", "liam", "river")[number % 3] for number in range(39)}
-    joined = joined_rows(ROWS, {"asr": 300, "sqa": 50}, TAIL, 1, voices | {"clip-41": "bella", "clip-39": "once"})
+    joined = joined_rows(
+        ROWS, {"asr": 300, "sqa": 50}, TAIL, 1, voices | {"clip-41": "bella", "clip-39": "once"}
+    )
     talks = [row for row in joined if row["answer"].startswith("<Speaker1>: ")]
     assert 50 < len(talks) < 150 and all(row["task"] == "asr" for row in talks)
     for row in talks:

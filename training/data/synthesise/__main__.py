@@ -36,7 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     parser.add_argument(
-        "--shards", type=_shards, metavar="FIRST-LAST", help="of train, make these shards only (0-9: the first ten)"
+        "--shards",
+        type=_shards,
+        metavar="FIRST-LAST",
+        help="of train, make these shards only (0-9: the first ten)",
     )
     parser.add_argument("--so-far", action="store_true", help="index the finished shards, and make no more")
     chosen = parser.parse_args(arguments)

@@ -60,7 +60,9 @@ def build(config: Synthesis, only: range | None = None) -> dict[str, Any]:
     """
     began = time.perf_counter()
     shards = _shards(config)
-    wanted = shards if only is None else [each for each in shards if each.split != "train" or each.number in only]
+    wanted = (
+        shards if only is None else [each for each in shards if each.split != "train" or each.number in only]
+    )
     if only is not None and not any(each.split == "train" for each in wanted):
         last = max((each.number for each in shards if each.split == "train"), default=0)
         raise DataError(f"No shard of train is among {only.start} to {only.stop - 1}: they are 0 to {last}.")
