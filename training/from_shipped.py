@@ -1,4 +1,4 @@
-"""Go on from what ships: a folder of `training.ship` as the beginning of a run, where its own run is not kept.
+"""Go on from what ships: a folder of `training.ship` as the beginning of a run whose own run is not kept.
 
 `MiniRun.shipped` names it. The warm-up begins with its adapter and the layers of the encoder that were tuned,
 and stage 2 with its LoRA. The head that reads the adapter by CTC does not ship, so the warm-up makes it anew.
