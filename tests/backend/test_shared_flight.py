@@ -64,10 +64,16 @@ def shared_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def server(shared_server: RedisServer) -> RedisServer:
+def impatient(shared_server: RedisServer) -> RedisServer:
+    """For what is about a Redis that hangs: a controller waits no longer than it does at an event."""
     with shared_server.client() as client:
         client.flushall()
     return shared_server
+
+
+@pytest.fixture
+def server(impatient: RedisServer, patient_with_redis: None) -> RedisServer:
+    return impatient
 
 
 @contextlib.asynccontextmanager
@@ -318,7 +324,6 @@ def leader(server: RedisServer) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.usefixtures("patient_with_redis")
 def test_when_the_leader_is_killed_one_follower_takes_over(server: RedisServer) -> None:
     async def main() -> None:
         async with controllers(server, 3) as others:
@@ -336,7 +341,6 @@ def test_when_the_leader_is_killed_one_follower_takes_over(server: RedisServer) 
     run(main)
 
 
-@pytest.mark.usefixtures("patient_with_redis")
 def test_a_leader_that_only_slept_does_not_write_into_what_another_took_over(server: RedisServer) -> None:
     async def main() -> None:
         async with controllers(server, 2) as others:
@@ -421,15 +425,15 @@ def test_redis_loses_everything_in_the_middle(server: RedisServer) -> None:
     run(main)
 
 
-def test_a_redis_that_hangs_delays_nobody_for_long(server: RedisServer) -> None:
+def test_a_redis_that_hangs_delays_nobody_for_long(impatient: RedisServer) -> None:
     async def main() -> None:
-        async with controllers(server) as (one, other):
+        async with controllers(impatient) as (one, other):
             gate = asyncio.Event()
             producer, alone = Producer(WORDS[:2], gate, [WORDS[2], END]), Continuing()
             first, second = one.join(producer), other.join(alone)
             for follower in (first, second):
                 assert await take(follower, 2) == WORDS[:2]
-            server.freeze()
+            impatient.freeze()
             began = time.monotonic()
             assert await all_of(second) == WHOLE[2:]
             assert time.monotonic() - began < 0.6
@@ -439,13 +443,13 @@ def test_a_redis_that_hangs_delays_nobody_for_long(server: RedisServer) -> None:
     try:
         run(main)
     finally:
-        server.thaw()
+        impatient.thaw()
 
 
-def test_a_redis_that_hangs_delays_nobody_who_asks_then(server: RedisServer) -> None:
+def test_a_redis_that_hangs_delays_nobody_who_asks_then(impatient: RedisServer) -> None:
     async def main() -> None:
-        async with controllers(server) as both:
-            server.freeze()
+        async with controllers(impatient) as both:
+            impatient.freeze()
             for one in both:
                 began = time.monotonic()
                 assert (
@@ -460,7 +464,7 @@ def test_a_redis_that_hangs_delays_nobody_who_asks_then(server: RedisServer) -> 
     try:
         run(main)
     finally:
-        server.thaw()
+        impatient.thaw()
 
 
 def test_a_large_reply_that_is_passed_through(server: RedisServer) -> None:
@@ -525,7 +529,6 @@ def test_what_cannot_be_read_is_done_without(server: RedisServer) -> None:
     run(main)
 
 
-@pytest.mark.usefixtures("patient_with_redis")
 def test_in_a_great_crowd_some_go_alone_and_redis_is_not_blamed(server: RedisServer) -> None:
     async def main() -> None:
         async with controllers(server) as (one, other):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -63,7 +64,8 @@ class Hall:
     def cut_the_power(self) -> None:
         """Kill everything at once."""
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # its time had come anyway
+                os.kill(pid, signal.SIGKILL)
         assert self.kit
         self.kit.wait()
         self.until(lambda: not self.processes())

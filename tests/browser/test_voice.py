@@ -12,7 +12,7 @@ from tests.browser.clips import ROOM_NOISE, Spoken, wav
 from tests.browser.conftest import Launch
 from tests.browser.demo import Demo
 from tests.browser.microphone import STAND_IN, Talk
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import ANSWER_LIMIT_MS, Visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,10 +36,10 @@ def at_voice_chat(visitor: Visitor) -> Visitor:
 def press_the_microphone(visitor: Visitor) -> None:
     visitor.settle()
     button = visitor.page.frame_locator(".st-key-record iframe").locator("button").first
-    button.wait_for()
-    # By force: on a busy machine Chromium has drawn no frame of a new iframe for 30 s, and the usual click
-    # waits for two. The page stands still by now.
-    button.click(force=True)
+    # On a busy machine Chromium has drawn no frame of a new iframe for 30 s, in which it has no height yet,
+    # and the usual click waits for two frames more. The page stands still by now.
+    button.wait_for(timeout=ANSWER_LIMIT_MS)
+    button.click(force=True, timeout=ANSWER_LIMIT_MS)
 
 
 @pytest.mark.engine
@@ -152,6 +152,6 @@ def test_a_network_that_blocks_live_calls_is_told_and_the_button_still_works(
     visitor.page.locator(".st-key-hands_free label").first.click()
     assert visitor.says("this network blocks live calls")
     visitor.press("voice_use_button")
-    visitor.page.locator(".st-key-record iframe").wait_for()
+    visitor.page.locator(".st-key-record iframe").wait_for(timeout=ANSWER_LIMIT_MS)
     press_the_microphone(visitor)
     visitor.page.locator(".st-key-voice_answer_0").wait_for()
