@@ -1,7 +1,8 @@
 """How sound of any length is cut into windows that an audio encoder of 30 s can read.
 
 A window ends where nobody speaks, so that no word is cut; only speech without a pause for 29 s is cut inside
-(see `spans`). Windows never overlap, and hold all speech.
+(see `spans`). Windows never overlap, and hold all speech. A small model, which would lose its thread in 29 s,
+asks for shorter ones.
 """
 
 from __future__ import annotations
@@ -26,17 +27,20 @@ class Window(Span):
     speech: tuple[Span, ...]
 
 
-def cut(sound: Sound) -> Iterator[Window]:
-    """Yield the windows of a clip, each as soon as its end is known; none when nobody speaks."""
-    yield from windows(speech_spans(sound), sound.size / SAMPLE_RATE)
+def cut(sound: Sound, longest: float = LONGEST_WINDOW) -> Iterator[Window]:
+    """Yield the windows of a clip, each as soon as its end is known; none when nobody speaks.
+
+    `longest` is in seconds, at most 29; only speech without a pause makes a longer window than that.
+    """
+    yield from windows(speech_spans(sound), sound.size / SAMPLE_RATE, longest)
 
 
-def windows(spans: Iterable[Span], clip_seconds: float) -> Iterator[Window]:
+def windows(spans: Iterable[Span], clip_seconds: float, longest: float = LONGEST_WINDOW) -> Iterator[Window]:
     """Pack stretches of speech, none longer than 29 s, into windows that end in pauses."""
     packed: list[Span] = []
     free_from = 0.0  # s; air is shared with the window before
     for span in spans:
-        if packed and not _belongs(packed, span):
+        if packed and not _belongs(packed, span, longest):
             middle = (packed[-1].end + span.start) / 2
             yield _window(packed, free_from, middle)
             packed, free_from = [], middle
@@ -45,12 +49,13 @@ def windows(spans: Iterable[Span], clip_seconds: float) -> Iterator[Window]:
         yield _window(packed, free_from, clip_seconds)
 
 
-def _belongs(packed: list[Span], span: Span) -> bool:
+def _belongs(packed: list[Span], span: Span, longest: float) -> bool:
     begun, ended = packed[0].start, packed[-1].end
     pause = span.start - ended
-    if span.end - begun > LONGEST_WINDOW or pause >= LONG_PAUSE:
+    if span.end - begun > longest or pause >= LONG_PAUSE:
         return False
-    return not (pause >= GOOD_PAUSE and ended - begun >= ENOUGH)
+    share = longest / LONGEST_WINDOW
+    return not (pause >= GOOD_PAUSE * share and ended - begun >= ENOUGH * share)
 
 
 def _window(packed: list[Span], free_from: float, free_to: float) -> Window:

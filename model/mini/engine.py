@@ -96,7 +96,7 @@ class Mini:
             if rest := Begun(begun).beyond(refusal):
                 yield Event(text=rest)
             return
-        if self._is_long_dictation(turns[-1], clips):
+        if self._is_long_dictation(turns[-1], clips, sampling):
             said = Begun(begun)
             # With a new clip in the turn, that clip is meant; a follow-up means all of them.
             async for piece in self._listener.listen_all(
@@ -164,10 +164,16 @@ class Mini:
                 return CANNOT.format(why=NOT_MEASURED, tasks=self._able)
         return ""
 
-    def _is_long_dictation(self, last: Turn, clips: list[NDArray[np.int16]]) -> bool:
-        """Whether no more than a transcript is asked for, of more than the one window it was trained on."""
-        tasks = [intent.task for intent in intents.understand(last.text)]
-        return tasks == [Task.TRANSCRIBE] and sum(windows_in(clip.size) for clip in clips) > 1
+    def _is_long_dictation(self, last: Turn, clips: list[NDArray[np.int16]], sampling: Sampling) -> bool:
+        """Whether no more than a transcript is asked for, of more than is written down at once."""
+        if [intent.task for intent in intents.understand(last.text)] != [Task.TRANSCRIBE]:
+            return False
+        if sum(windows_in(clip.size) for clip in clips) > 1:
+            return True
+        rules, seconds = self._config.generation, clips[0].size / SAMPLE_RATE
+        if seconds <= rules.window or sampling.temperature or sampling.stop:
+            return False  # other words than the likeliest, or an end of one's own, are had in one go
+        return sampling.max_tokens >= rules.longest(seconds)
 
     def recognise(
         self,
@@ -182,7 +188,7 @@ class Mini:
         Times of words are estimates: this model tells what was said in a window, not when.
         """
         said = ""
-        for window in cut(pcm):
+        for window in cut(pcm, self._config.generation.window):
             piece = pcm[round(window.start * SAMPLE_RATE) : round(window.end * SAMPLE_RATE)]
             if piece.size < MIN_SAMPLES:
                 continue

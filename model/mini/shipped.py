@@ -24,6 +24,7 @@ from model.embedded import weights
 from model.embedded.intents import Task
 from model.geometry import STACK, WINDOW_STATES, tokens_of
 from model.layouts import AdapterKind, Turn
+from model.long_audio.windows import LONGEST_WINDOW
 from model.mini.functional import Array
 from model.mini.no_repeat import NoRepeat
 from model.mini.tensors import CURE, ModelError, Tensors, read_safetensors
@@ -64,6 +65,8 @@ class Generation(_Strict):
     """Longest answer about no sound at all,"""
     most_tokens_per_second: float = Field(default=8.0, ge=0)
     """and what each second of sound adds: people say 3 tokens a second, and fast ones 6."""
+    window: float = Field(default=14.0, ge=5, le=LONGEST_WINDOW)
+    """Longest stretch of speech written down at once, in s: a small decoder loses its thread in more."""
     context: int = Field(default=4_096, ge=512, le=8_192)
     """Longest prompt and answer together: 46 KB of memory a token."""
 

@@ -13,7 +13,7 @@ import asyncio
 import base64
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +41,8 @@ from model.errors import (
 from model.long_audio.forms import Form, Task, form
 from model.long_audio.readings import Reading, gap, shared_out
 from model.long_audio.replies import Pieces, reply
-from model.long_audio.windows import Window, cut
+from model.long_audio.windows import LONGEST_WINDOW, Window, cut
+from model.mini.shipped import Generation
 from model.places import Places
 from model.vllm_plugin import settings
 from model.vllm_plugin.in_process import asked, cards
@@ -96,7 +97,8 @@ class Transcriptions:
         pcm, wanted = await self._understood(request, known)
         card = known[wanted.model] if wanted.model else next(iter(known.values()))
         model = Model(self._app, request.scope, card["id"], QUERIES[task], card.get("max_model_len"))
-        pieces = _read(model, pcm, wanted, self._settings.windows_at_once)
+        windows = cut(pcm, _longest_window(request.scope))
+        pieces = _read(model, pcm, windows, wanted, self._settings.windows_at_once)
         return await reply(request, wanted, task, seconds(pcm), pieces)
 
     async def _understood(self, request: Request, known: dict[str, dict[str, Any]]) -> tuple[Pcm, Form]:
@@ -188,9 +190,14 @@ class _Reader:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def _read(model: Model, pcm: Pcm, wanted: Form, at_once: int) -> Pieces:
+def _longest_window(scope: Scope) -> float:
+    """The most that the model writes down at once, in seconds."""
+    answers = scope["app"].state.vllm_config.model_config.hf_config.answers
+    return Generation.model_validate(answers).window if answers else LONGEST_WINDOW
+
+
+async def _read(model: Model, pcm: Pcm, windows: Iterator[Window], wanted: Form, at_once: int) -> Pieces:
     """Read all windows, `at_once` side by side, and give out their texts in order."""
-    windows = cut(pcm)
     readers: deque[_Reader] = deque()
     said = ""
     try:

@@ -221,6 +221,27 @@ def test_a_long_clip_is_written_down_window_by_window_in_a_conversation_too(engi
     assert asked.account.prompt_tokens > 200
 
 
+def test_a_transcript_of_more_than_it_reads_at_once_is_made_of_windows(engine: Mini) -> None:
+    """Unless somebody wants other words than the likeliest, or fewer."""
+    clip = decode(sample("sg-school"))
+    assert 14 < clip.size / 16_000 < 30
+    read = [piece for piece in engine.recognise(clip) if isinstance(piece, Recognised)]
+    assert len(read) == 2 and all(reading.span.seconds < 14.5 for reading in read)
+    plain = ask(engine, about(clip))
+    assert plain.text.split() == " ".join(reading.text for reading in read).split()
+    assert plain.account.completion_tokens == sum(len(reading.tokens) for reading in read)
+    in_one_go = [
+        Sampling(temperature=0.5, seed=1, max_tokens=500),
+        Sampling(max_tokens=500, stop=("never said",)),
+        Sampling(max_tokens=9),
+    ]
+    for sampling in in_one_go:
+        said = ask(engine, about(clip), sampling)
+        assert said.account.completion_tokens == min(sampling.max_tokens, 8 + 17)  # as config.json says
+    question = ask(engine, about(clip, "How much is it?"))
+    assert question.account.completion_tokens <= 8 + 17
+
+
 def test_two_clips_are_written_down_apart(engine: Mini, clip: Pcm) -> None:
     """Each is a window, and it was taught with one."""
     said = ask(engine, [Turn("user", QUESTION, (clip, clip[: clip.size // 2]))])

@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -34,6 +35,10 @@ pytestmark = pytest.mark.engine
 
 LISTEN = "/v1/audio/transcriptions"
 KEY = "a-key-for-the-tests"
+# What vLLM's server knows of the checkpoint it serves: one that says nothing of how its answers are written.
+VLLM_STATE = SimpleNamespace(
+    vllm_config=SimpleNamespace(model_config=SimpleNamespace(hf_config=SimpleNamespace(answers=None)))
+)
 
 
 class Guarded:
@@ -81,7 +86,12 @@ class Server:
 
     def __init__(self, guarded: Guarded) -> None:
         self.guarded = guarded
-        config = uvicorn.Config(Transcriptions(guarded), port=0, log_level="warning", lifespan="off")
+        listening = Transcriptions(guarded)
+
+        async def as_in_vllm(scope: Scope, receive: Receive, send: Send) -> None:
+            await listening({**scope, "app": SimpleNamespace(state=VLLM_STATE)}, receive, send)
+
+        config = uvicorn.Config(as_in_vllm, port=0, log_level="warning", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

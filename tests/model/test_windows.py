@@ -59,6 +59,27 @@ def test_a_good_pause_ends_a_window_that_holds_enough() -> None:
     assert len(list(windows([Span(0, 10), Span(11, 25)], 26))) == 1
 
 
+def test_who_reads_less_at_once_gets_shorter_windows_that_end_in_shorter_pauses() -> None:
+    spans = [Span(0, 4), Span(4.2, 9.2), Span(9.5, 12), Span(12.1, 20), Span(21, 40)]
+    found = list(windows(spans, 42, 14))
+    assert [window.speech for window in found] == [
+        (spans[0], spans[1], spans[2]),  # the pause of 0.3 s is too short
+        (spans[3],),
+        (spans[4],),  # nobody pauses in it
+    ]
+    assert len(list(windows([Span(0, 9), Span(9.4, 12)], 12, 14))) == 2
+    assert len(list(windows([Span(0, 9), Span(9.4, 12)], 12))) == 1
+
+
+@pytest.mark.parametrize("longest", [5, 14])
+def test_shorter_windows_hold_all_speech_too(longest: float) -> None:
+    clip = decode(sample("st-lecture"))
+    found = list(cut(clip, longest))
+    check(found, clip)
+    assert len(found) > clip.size / RATE / (longest + 2 * AIR)
+    assert all(window.seconds <= longest + 2 * AIR for window in found)
+
+
 def test_a_long_silence_always_ends_a_window() -> None:
     assert len(list(windows([Span(0, 1), Span(5, 6)], 7))) == 2
 
