@@ -42,8 +42,11 @@ mini: train-env ## Train MERaLiON-Mini again, from its corpus to what ships: a n
 	@$(TRAIN)/python -m training.ship runs/mini_25h_long runs/mini_25h_long/shipped
 	@$(TRAIN)/python -m training.mini --config training/configs/mini_25h_voices.yaml --resume
 	@rm -rf runs/mini_25h_voices/shipped
-	@$(TRAIN)/python -m training.ship runs/mini_25h_voices runs/mini_25h_voices/shipped --tasks transcribe answer speaker
-	@echo "It is in runs/mini_25h_voices/shipped, for the embedded engine."
+	@$(TRAIN)/python -m training.ship runs/mini_25h_voices runs/mini_25h_voices/shipped
+	@$(TRAIN)/python -m training.mini --config training/configs/mini_25h_more.yaml --resume
+	@rm -rf runs/mini_25h_more/shipped
+	@$(TRAIN)/python -m training.ship runs/mini_25h_more runs/mini_25h_more/shipped --tasks transcribe answer speaker
+	@echo "It is in runs/mini_25h_more/shipped, for the embedded engine."
 
 # vLLM for CPU has no wheel for some machines. There its tests are left out, but never in CI.
 test: .venv/test .venv/eval .venv/event .venv/kubernetes train-env system ## Run all tests: real models, real Chromium, real vLLM on the CPU
