@@ -58,6 +58,8 @@ class Listener:
                 async for piece in from_thread(self._recogniser.recognise(clip, task)):
                     if isinstance(piece, Recognised):
                         account.completion_tokens += len(piece.tokens)
+                        account.asr_ms -= piece.llm_ms
+                        account.llm_ms += piece.llm_ms
                         language = piece.language
                         continue
                     piece = piece if text else piece.lstrip()

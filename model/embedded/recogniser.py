@@ -44,9 +44,11 @@ NOT_SPEECH = 0.85  # of Whisper's own belief that a window holds no speech; VAD 
 
 @dataclass
 class Recognised(Reading):
-    """A window that Whisper has read."""
+    """A window that has been read."""
 
     tokens: list[int] = field(default_factory=list)
+    llm_ms: float = 0.0
+    """Of the time that it took, what a language model wrote in: none of a recogniser's."""
 
 
 class Recogniser:

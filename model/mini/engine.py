@@ -195,8 +195,10 @@ class Mini:
             turn = Turn("user", INSTRUCTIONS[task], (piece,))
             asked = self._asked([turn], [piece], Sampling(max_tokens=self._config.generation.context), "")
             reading = Recognised(window, language or self.languages[0])
+            heard = time.monotonic()
             for step in self._writer.write(asked):
                 if step.token is None:
+                    heard = time.monotonic()
                     continue
                 reading.tokens.append(step.token)
                 new = step.text if reading.text else step.text.lstrip()
@@ -204,6 +206,7 @@ class Mini:
                     yield new if reading.text else gap(said, new) + new
                 reading.text += new
             said += reading.text
+            reading.llm_ms = (time.monotonic() - heard) * 1000
             if word_times:
                 reading.words = shared_out(reading.text, window.speech)
             yield reading
