@@ -113,7 +113,7 @@ def as_numpy(model: Any, threads: int = 1) -> AudioLLM:
 
 def log_probs(model: Any, ids: list[int], windows: Any, states: Any) -> Any:
     """Torch's log-probs [tokens, vocabulary] after each token; `states` of each window are heard."""
-    features, heard = torch.tensor(np.stack(windows)), torch.as_tensor(states)
+    features, heard = torch.tensor(np.stack(windows), dtype=model.dtype), torch.as_tensor(states)
     with torch.no_grad():
         found = model(input_ids=torch.tensor([ids]), input_features=features, window_states=heard)
     return found.logits[0].log_softmax(-1).numpy()
@@ -137,10 +137,11 @@ def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, last: in
     words = random.integers(0, SPEECH, 40).tolist()
     ids = [*words[:10], *places, *words[10:]]
     expected = log_probs(model, ids, windows, [1_500, last])
+    exact = log_probs(model.double(), ids, windows, [1_500, last])
     windows[1] = windows[1][:, : 2 * last]
     found = log_softmax(ours.score(ids, [ours.speech_embeddings(window) for window in windows]))
-    # What float32 can hold of them: torch in float32 is as far from torch in float64.
-    assert np.allclose(found, expected, rtol=1e-5, atol=CLOSE)
+    # What float32 can hold of them depends on the processor: torch in float32 is as far from float64.
+    assert np.abs(found - exact).max() < 2 * np.abs(expected - exact).max() < 10 * CLOSE
     assert np.ptp(expected.argmax(-1)) > 0  # answers depend on what is read
     deaf = log_softmax(ours.score(ids, [ours.speech_embeddings(window * 0) for window in windows]))
     assert np.abs(deaf[-1] - expected[-1]).max() > 100 * CLOSE  # and on what is heard
