@@ -140,8 +140,8 @@ def test_log_probs_are_those_of_torch(adapter: AdapterKind, stack: int, last: in
     exact = log_probs(model.double(), ids, windows, [1_500, last])
     windows[1] = windows[1][:, : 2 * last]
     found = log_softmax(ours.score(ids, [ours.speech_embeddings(window) for window in windows]))
-    # What float32 can hold of them depends on the processor: torch in float32 is as far from float64.
-    assert np.abs(found - exact).max() < 2 * np.abs(expected - exact).max() < 10 * CLOSE
+    # What float32 can hold of them: torch in float32 is as far from float64, so the two may be further apart.
+    assert np.allclose(found, exact, rtol=1e-5, atol=CLOSE)
     assert np.ptp(expected.argmax(-1)) > 0  # answers depend on what is read
     deaf = log_softmax(ours.score(ids, [ours.speech_embeddings(window * 0) for window in windows]))
     assert np.abs(deaf[-1] - expected[-1]).max() > 100 * CLOSE  # and on what is heard
