@@ -36,5 +36,5 @@ labels = (
 )
 player(chosen, "one", read_until=read or None, marks=[(3.0, 6.0)] if read else [], labels=labels)
 st.html(" ".join(timed(text, start, end, "one") for start, end, text in SEGMENTS))
-player(long, "two")
+player(long, "two", labels=labels)
 st.html(timed("From the fourth minute", 240.0, None, "two"))

@@ -182,6 +182,7 @@ def test_the_speed_goes_round(listener: Listener):
 
 
 def test_playing_goes_on_through_reruns(listener: Listener):
+    listener = Listener(listener.visitor, "two")  # long enough for a machine that is busy with other things
     listener.part.locator(".speed").click()
     listener.play()
     listener.reaches(0.3)
@@ -196,7 +197,7 @@ def test_playing_goes_on_through_reruns(listener: Listener):
     assert listener.part.locator("audio").evaluate("audio => audio.playbackRate") == 1.25
     listener.part.get_by_role("button", name="暂停").click()
     assert not listener.playing()
-    assert listener.stage.get_attribute("aria-valuetext").startswith("0:12 之 0:0")
+    assert listener.stage.get_attribute("aria-valuetext").startswith("5:00 之 0:0")
     stopped = listener.at()
     listener.set("above")
     assert listener.at() == stopped

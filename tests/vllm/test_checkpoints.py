@@ -160,7 +160,11 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
 
 @pytest.mark.slow
 def test_the_converted_encoder_hears_what_whisper_hears(real: Real) -> None:
-    """Against CTranslate2 with the packaged file, on a recording of somebody speaking."""
+    """Against CTranslate2 with the packaged file, on a recording of somebody speaking.
+
+    By vectors: of an element float32's rounding makes 7e-4 (ours) and 2.2e-3 (CTranslate2) in a state of
+    silence, on some processors; of that state 1.7e-4, of all together 4e-6.
+    """
     sound = decode_audio(str(SAMPLE), sampling_rate=16_000)
     mel = mel_windows(real.processor.feature_extractor, sound[: 30 * 16_000])
     with torch.no_grad():
@@ -168,7 +172,9 @@ def test_the_converted_encoder_hears_what_whisper_hears(real: Real) -> None:
     theirs = ctranslate2.models.Whisper(str(whisper_folder(default_cache())), compute_type="float32")
     states = np.array(theirs.encode(ctranslate2.StorageView.from_array(mel)))
     assert states.shape == ours.shape == (1, 1_500, 512)
-    assert np.abs(ours - states).max() < 1e-3
+    apart, size = np.linalg.norm(ours - states, axis=-1), np.linalg.norm(states, axis=-1)
+    assert (apart / size).max() < 3e-4  # of any state
+    assert np.linalg.norm(apart) < 1e-5 * np.linalg.norm(size)  # of all of them
 
 
 @pytest.mark.slow
