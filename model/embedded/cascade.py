@@ -132,10 +132,8 @@ class Cascade:
             heard += piece
             yield Event(heard=piece)
         question = turns[-1].text
-        if intent.task is Task.ANSWER and evidence.is_question(question):
-            quote = evidence.best_sentence(heard, question)
-            if quote:
-                yield Event(text=f"In the clip: “{quote}”\n\n")
+        if intent.task is Task.ANSWER and (quote := evidence.quoted(heard, question)):
+            yield Event(text=quote)
         template = _TEMPLATES[intent.task]
         messages = _with_history(template, turns, heard)
         limit = template.max_tokens

@@ -42,6 +42,12 @@ def is_question(text: str) -> bool:
     return bool(_QUESTION.search(text.strip().lower()))
 
 
+def quoted(transcript: str, question: str) -> str:
+    """How an answer to a question begins: the sentence that most likely tells; "" when none fits."""
+    quote = best_sentence(transcript, question) if is_question(question) else ""
+    return f"In the clip: “{quote}”\n\n" if quote else ""
+
+
 def best_sentence(transcript: str, question: str) -> str:
     """The sentence that shares the question's rare words, itself or next to it; "" when none fits."""
     sentences = [part for part in _SENTENCE_END.split(transcript.strip()) if part]

@@ -17,7 +17,9 @@ import pytest
 from model.audio import Pcm, decode
 from model.embedded import weights
 from model.embedded.answer import Account, Turn
+from model.embedded.begun import ForeignBeginning
 from model.embedded.intents import Task
+from model.embedded.listener import NO_SPEECH
 from model.embedded.recogniser import Recognised
 from model.embedded.text_model import Sampling, TextModelError
 from model.errors import BadRequest
@@ -38,6 +40,7 @@ class Said:
     """An answer, in the pieces in which it came."""
 
     pieces: list[str] = field(default_factory=list)
+    heard: str = ""
     account: Account = field(default_factory=Account)
 
     @property
@@ -66,7 +69,9 @@ def ask(engine: Mini, turns: list[Turn], sampling: Sampling = LONG, begun: str =
     async def read() -> Said:
         said = Said()
         async for event in engine.answer(turns, sampling, said.account, begun):
-            said.pieces.append(event.text)
+            said.heard += event.heard
+            if event.text:
+                said.pieces.append(event.text)
         return said
 
     return asyncio.run(read())
@@ -79,7 +84,7 @@ def about(clip: Pcm, question: str = QUESTION) -> list[Turn]:
 def test_an_answer_is_streamed_bounded_by_its_clip_and_the_same_each_time(engine: Mini, clip: Pcm) -> None:
     first, again = ask(engine, about(clip)), ask(engine, about(clip))
     assert first.text == again.text  # though the second time the clip was not heard again
-    assert len(first.pieces) > 5 and all(first.pieces) and "\ufffd" not in first.text
+    assert len(first.pieces) > 5 and "\ufffd" not in first.text
     assert first.account.finish_reason == "length"
     assert first.account.completion_tokens == 8 + 1 * 5  # as config.json says
     assert first.account.audio_seconds == 5
@@ -239,7 +244,29 @@ def test_a_transcript_of_more_than_it_reads_at_once_is_made_of_windows(engine: M
         said = ask(engine, about(clip), sampling)
         assert said.account.completion_tokens == min(sampling.max_tokens, 8 + 17)  # as config.json says
     question = ask(engine, about(clip, "How much is it?"))
-    assert question.account.completion_tokens <= 8 + 17
+    assert question.heard == plain.text  # remembered
+    assert 0 < question.account.completion_tokens <= 8 + 17
+
+
+def test_a_question_is_answered_after_the_sentence_that_tells(engine: Mini, clip: Pcm) -> None:
+    """Begun anywhere, in the quote or after it, the answer goes on to the same end."""
+    written = ask(engine, about(clip)).text
+    word = max(re.findall(r"[a-z]+", written), key=len)
+    turns = about(clip, f"What is the {word}?")
+    whole = ask(engine, turns)
+    assert whole.heard == written
+    quote, _, own = whole.text.partition("\n\n")
+    assert quote.startswith("In the clip: “") and word in quote and own
+    for at in (9, len(quote) - 1, len(quote) + 2, len(whole.text) - len(own) // 2):
+        begun = whole.text[:at].rstrip()
+        assert begun + ask(engine, turns, begun=begun).text == whole.text
+    with pytest.raises(ForeignBeginning):
+        ask(engine, turns, begun="In another clip: ")
+
+
+def test_a_question_about_silence_is_told_that_there_is_no_speech(engine: Mini) -> None:
+    said = ask(engine, about(np.zeros(3 * 16_000, np.int16), "How much is it?"))
+    assert (said.text, said.heard, said.account.completion_tokens) == (NO_SPEECH, "", 0)
 
 
 def test_two_clips_are_written_down_apart(engine: Mini, clip: Pcm) -> None:

@@ -67,6 +67,23 @@ def test_a_clip_is_written_down_as_it_is_heard(engine: Engine) -> None:
 
 
 @pytest.mark.engine
+def test_a_question_is_answered_with_what_was_heard(engine: Engine) -> None:
+    clip = sample("sg-train")
+    heard = said(engine, asks("Please transcribe this speech.", clip, model=MINI))
+    chunks = streamed(engine, asks("How long is the delay?", clip, model=MINI))
+    told = [chunk.get("meralion", {}).get("heard") for chunk in chunks]
+    assert "".join(piece or "" for piece in told).strip() == heard.strip()
+    words = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]]
+    quote, _, own = "".join(words).partition("\n\n")
+    assert quote.startswith("In the clip: “") and "twenty minutes" in quote
+    assert "wenty minutes" in own
+    dialogue = said(
+        engine, asks("What is the problem with the payment page?", sample("sg-meeting"), model=MINI)
+    )
+    assert dialogue.startswith("In the clip: “") and "<Speaker" not in dialogue
+
+
+@pytest.mark.engine
 def test_openai_s_transcription_route_takes_it(engine: Engine) -> None:
     clip = {"file": sample("sg-train")}
     form = {"model": MINI, "response_format": "verbose_json"}
