@@ -2,6 +2,9 @@
 
 `MiniRun.shipped` names it. The warm-up begins with its adapter and the layers of the encoder that were tuned,
 and stage 2 with its LoRA. The head that reads the adapter by CTC does not ship, so the warm-up makes it anew.
+
+A run of longer strides, such as the paper's 15 from a 5, begins with the mean of what the adapter's first
+layer makes of each of its parts.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from training.ship import PACKAGED
 
 ENCODER = "speech_encoder."
 LORA = ".lora_"
+FIRST = "speech_audio_adapter.mlp_adapter.0.weight"  # [width, stack d_model]
 
 
 def shipped_tensors_of(run: MiniRun) -> dict[str, Tensor]:
@@ -33,6 +37,8 @@ def shipped_tensors_of(run: MiniRun) -> dict[str, Tensor]:
         raise ConfigError(f"shipped: {error}") from error
     found = {_in_model(name): torch.from_numpy(value.copy()).float() for name, value in tensors.items()}
     _check(run, shipped, found)
+    times = run.listen.model.stack // shipped.stack
+    found[FIRST] = found[FIRST].repeat(1, times) / times
     return found
 
 
@@ -52,12 +58,16 @@ def _in_model(name: str) -> str:
 
 def _check(run: MiniRun, shipped: Shipped, tensors: dict[str, Tensor]) -> None:
     model, lora = run.listen.model, run.listen.lora
+    if model.stack % shipped.stack:
+        raise ConfigError(
+            f"listen.model.stack is {model.stack}, and what ships in {run.shipped} has {shipped.stack}. "
+            "Make it the same, or a multiple of it."
+        )
     layers = {name.split(".")[2] for name in tensors if name.startswith(f"{ENCODER}layers.")}
     for key, said, held in (
         ("listen.model.encoder", PACKAGED.get(str(model.encoder)), shipped.encoder.name),
         ("listen.model.decoder", PACKAGED.get(str(model.decoder)), shipped.decoder.name),
         ("listen.model.adapter", model.adapter, shipped.adapter),
-        ("listen.model.stack", model.stack, shipped.stack),
         ("features.tail", run.features.tail if run.features.short else None, shipped.tail),
         ("listen.lora.rank", lora.rank, shipped.lora.rank),
         ("listen.lora.alpha", lora.alpha, shipped.lora.alpha),

@@ -19,7 +19,7 @@ from training.config import load
 from training.data import schema
 from training.errors import ConfigError
 from training.features import of_run
-from training.from_shipped import LORA, shipped_tensors_of
+from training.from_shipped import FIRST, LORA, shipped_tensors_of
 from training.listen import listen
 from training.mini import mini
 from training.mini_config import MiniRun
@@ -72,11 +72,22 @@ def test_a_run_goes_on_from_what_ships(folder: Path) -> None:
                 assert torch.equal(tensors[own], value.float()), name
 
 
+def test_a_longer_stride_begins_with_the_mean_of_its_parts(folder: Path) -> None:
+    path = write(folder / "stride.yaml", settings(folder, SHIPPED))
+    five, fifteen = (
+        shipped_tensors_of(load(MiniRun, path, [f"listen.model.stack={stack}"])) for stack in (5, 15)
+    )
+    states = torch.randn(15, 512, generator=torch.Generator().manual_seed(0))
+    parts = (states.reshape(3, 5 * 512) @ five[FIRST].T).mean(0)
+    torch.testing.assert_close(states.reshape(15 * 512) @ fifteen[FIRST].T, parts, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(five[name], fifteen[name]) for name in five.keys() - {FIRST})
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ("listen.lora.rank=4", r"listen\.lora\.rank is 4, and what ships in .* has 8"),
-        ("listen.model.stack=15", r"listen\.model\.stack is 15"),
+        ("listen.model.stack=3", r"listen\.model\.stack is 3, and what ships in .* has 5.*multiple"),
         ("tuned_layers=0", "tuned_layers is 0, and what ships in .* has 2"),
         ("features.short=false", r"features\.tail is None"),
         ("listen.model.encoder=some/whisper", r"listen\.model\.encoder is None"),
