@@ -23,7 +23,8 @@ _ASKS_FIGURE = re.compile(
     r"(?:time|day|date|floor|number|bus|chapter|block|price|year)"
 )
 _FIGURE = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|half|dozen|hundred|"
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|half|dozen|hundred|"
+    r"thousand|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|tomorrow|yesterday)\b"
 )
 _QUESTION = re.compile(
@@ -77,4 +78,4 @@ def _figures(sentence: str, question: str) -> int:
 
 def _bag(text: str) -> set[str]:
     words = re.findall(r"[^\W_]+", text.lower())
-    return {re.sub(r"(?:ing|ed|es|s)$", "", word) for word in words if word not in _GRAMMAR}
+    return {re.sub(r"(?:ing|ed|es|s|e)$", "", word) for word in words if word not in _GRAMMAR}

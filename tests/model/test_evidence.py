@@ -27,6 +27,14 @@ def test_the_sentence_that_holds_the_answer_is_found(question: str, part: str) -
     assert part in best_sentence(CALL, question)
 
 
+def test_words_are_the_same_in_other_forms_and_figures_in_letters() -> None:
+    """As a model writes them that spells numbers out."""
+    said = "We moved the talk. Temperatures reach thirty three. It is calm. Bring twenty chairs."
+    assert best_sentence(said, "What is the highest temperature?") == "Temperatures reach thirty three."
+    assert best_sentence(said, "Why did they move it?") == "We moved the talk."
+    assert best_sentence("It is calm. Fifty will do.", "How many do they need?") == "Fifty will do."
+
+
 def test_nothing_is_quoted_when_nothing_fits() -> None:
     assert best_sentence(CALL, "Which football team won?") == ""
     assert best_sentence("", "Who is calling?") == ""
