@@ -62,15 +62,20 @@ class Sound {
       // And not: taken off the page while it played.
       if (this.remembered && audio.isConnected) this.memory.playing = false
     })
+    let loaded = audio.readyState > 1
     on("emptied", () => { // another clip
+      loaded = false
       Object.assign(this.memory, { source: audio.src, at: 0, playing: false })
       this.wanted = undefined
       this.failed = false
     })
     on("error", () => { this.failed = true })
     // Streamlit has just set it to its start, as it does whenever it learns the length of a clip.
-    on("loadeddata", () => { if (this.wanted !== undefined) audio.currentTime = this.wanted })
-    on("seeked", () => { this.wanted = undefined })
+    on("loadeddata", () => {
+      loaded = true
+      if (this.wanted !== undefined) audio.currentTime = this.wanted
+    })
+    on("seeked", () => { if (loaded) this.wanted = undefined }) // Streamlit's own may end before
     for (const type of ["timeupdate", "durationchange", "ended"]) on(type)
     this.failed = audio.error !== null
     this.memory.owner = this
