@@ -37,6 +37,8 @@ def shipped_tensors_of(run: MiniRun) -> dict[str, Tensor]:
         raise ConfigError(f"shipped: {error}") from error
     found = {_in_model(name): torch.from_numpy(value.copy()).float() for name, value in tensors.items()}
     _check(run, shipped, found)
+    if FIRST not in found:
+        raise ConfigError(f"shipped: {run.shipped} has no {FIRST}. Ship that model again.")
     times = run.listen.model.stack // shipped.stack
     found[FIRST] = found[FIRST].repeat(1, times) / times
     return found

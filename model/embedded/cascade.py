@@ -12,7 +12,7 @@ from model.embedded import evidence, intents, prompts
 from model.embedded.answer import Account, Clip, Event, Turn
 from model.embedded.begun import PART, Begun
 from model.embedded.intents import Intent, Task
-from model.embedded.listener import NO_SPEECH, Listener
+from model.embedded.listener import Listener
 from model.embedded.prompts import Messages, Template
 from model.embedded.recogniser import Recogniser
 from model.embedded.text_model import Sampling, TextModel
@@ -125,12 +125,11 @@ class Cascade:
         heard = ""
         if intent.task is Task.TALK:
             clips = list(turns[-1].clips) or clips  # what was said before has been answered
-        async for piece in self._listener.listen_all(clips, "transcribe", account):
-            if piece == NO_SPEECH:
-                yield Event(text=NO_SPEECH)
-                return
-            heard += piece
-            yield Event(heard=piece)
+        async for event in self._listener.tell(clips, account):
+            heard += event.heard
+            yield event
+        if not heard:
+            return
         question = turns[-1].text
         if intent.task is Task.ANSWER and (quote := evidence.quoted(heard, question)):
             yield Event(text=quote)

@@ -3,10 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from model.audio import pcm_sha256
-from model.embedded.answer import Account, Clip
+from model.embedded.answer import Account, Clip, Event
 from model.embedded.in_thread import from_thread
 from model.embedded.recogniser import Recognised, Recogniser
 from model.embedded.tracing import span
@@ -30,6 +31,12 @@ class Listener:
         """Share a loaded model."""
         self._recogniser = recogniser
         self._transcripts: OrderedDict[tuple[str, Task], str] = OrderedDict()
+
+    async def tell(self, clips: list[Clip], account: Account) -> AsyncGenerator[Event, None]:
+        """What is heard on the way to an answer; where nothing is, `NO_SPEECH` as the answer."""
+        async with aclosing(self.listen_all(clips, "transcribe", account)) as pieces:
+            async for piece in pieces:
+                yield Event(text=piece) if piece == NO_SPEECH else Event(heard=piece)
 
     async def listen_all(self, clips: list[Clip], task: Task, account: Account) -> AsyncGenerator[str, None]:
         """The words of one clip, or of several with a heading each; `NO_SPEECH` when there are none."""

@@ -26,7 +26,7 @@ from model.embedded.answer import Account, Event, Turn
 from model.embedded.begun import Begun
 from model.embedded.in_thread import from_thread
 from model.embedded.intents import Task
-from model.embedded.listener import NO_SPEECH, Listener
+from model.embedded.listener import Listener
 from model.embedded.recogniser import Recognised
 from model.embedded.text_model import Sampling, TextModelError
 from model.embedded.tracing import span
@@ -144,14 +144,13 @@ class Mini:
     ) -> AsyncGenerator[Event, None]:
         """What is heard, and the sentence of it that most likely tells; or that there is no speech."""
         heard = ""
-        async with aclosing(self._listener.listen_all(clips, "transcribe", account)) as pieces:
-            async for piece in pieces:
-                if piece == NO_SPEECH:
-                    if rest := said.beyond(NO_SPEECH):
-                        yield Event(text=rest)
-                    return
-                heard += piece
-                yield Event(heard=piece)
+        async with aclosing(self._listener.tell(clips, account)) as events:
+            async for event in events:
+                heard += event.heard
+                if event.heard:
+                    yield event
+                elif rest := said.beyond(event.text):
+                    yield Event(text=rest)
         if rest := said.beyond(evidence.quoted(_MARKS.sub("", heard), question)):
             yield Event(text=rest)
 
@@ -162,10 +161,10 @@ class Mini:
         text = prompts.ANSWER.messages(_MARKS.sub("", heard), turns[-1].text)[-1]["content"]
         longer = [*turns[:-1], replace(turns[-1], text=text)]
         try:
-            self._writer.ids(self._asked(longer, clips, sampling, ""))
+            length = len(self._writer.ids(self._asked(longer, clips, sampling, "")))
         except PromptTooLong:
             return turns
-        return longer
+        return longer if length + prompts.ANSWER.max_tokens <= self._config.generation.context else turns
 
     async def _write(self, asked: Asked, account: Account) -> AsyncGenerator[str, None]:
         began = heard = time.monotonic()

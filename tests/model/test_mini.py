@@ -264,6 +264,17 @@ def test_a_question_is_answered_after_the_sentence_that_tells(engine: Mini, clip
         ask(engine, turns, begun="In another clip: ")
 
 
+@pytest.mark.parametrize(("words", "is_read"), [(3_000, True), (3_975, False), (5_000, False)])
+def test_a_transcript_that_leaves_no_room_for_an_answer_is_not_read_again(
+    loaded: tuple[AudioLLM, Mini, Writer], clip: Pcm, words: int, is_read: bool
+) -> None:
+    _, engine, writer = loaded
+    turns = about(clip, "How much is it?")
+    longer = engine._with_transcript(turns, [clip], " yes" * words, LONG)
+    assert (longer != turns) is is_read
+    assert len(writer.ids(Asked([clip], engine._words.prompt(longer), 1))) <= 4_096 - 80
+
+
 def test_a_question_about_silence_is_told_that_there_is_no_speech(engine: Mini) -> None:
     said = ask(engine, about(np.zeros(3 * 16_000, np.int16), "How much is it?"))
     assert (said.text, said.heard, said.account.completion_tokens) == (NO_SPEECH, "", 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.speech import ROOT
 from tests.training import tiny_mini, tiny_whisper
@@ -101,6 +101,15 @@ def test_what_does_not_fit_is_refused_before_any_work(folder: Path, changed: str
         mini(
             load(MiniRun, path, [changed, f"listen.run={folder / 'refused'}", f"warm_up.run={folder / 'no'}"])
         )
+
+
+def test_what_ships_without_its_adapter_is_refused(folder: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(SHIPPED, tmp_path / "shipped")
+    tensors = load_file(own / "model.safetensors")
+    del tensors[FIRST]
+    save_file(tensors, own / "model.safetensors")
+    with pytest.raises(ConfigError, match="has no speech_audio_adapter"):
+        shipped_tensors_of(load(MiniRun, write(tmp_path / "mini.yaml", settings(folder, own))))
 
 
 def test_weights_that_were_trained_over_others_are_refused(folder: Path, tmp_path: Path) -> None:
